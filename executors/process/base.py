@@ -1,0 +1,116 @@
+"""What a process backend offers, whatever the operating system.
+
+``posix.py`` and ``windows.py`` implement it; callers never ask which. Everything runs on
+the thread of the event loop and never blocks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Protocol
+
+from executors.protocol.processes import Stream
+
+DEFAULT_ROWS = 24
+DEFAULT_COLS = 80
+
+
+@dataclass(frozen=True)
+class SpawnRequest:
+    """A process to start.
+
+    :ivar argv: not empty. A program without a path separator is looked up in the PATH of *env*;
+        a relative one is relative to *cwd*.
+    :ivar arg0: what the program sees as its ``argv[0]``; None for ``argv[0]`` itself. Has no
+        effect on the program that is started. On Windows programs see the command line.
+    :ivar cwd: absolute native path of a directory.
+    :ivar env: the complete environment.
+    :ivar tty: a terminal of 24 rows and 80 columns as stdin, stdout and stderr.
+    :ivar pipe_stdin: a pipe as stdin; else, without *tty*, stdin is the null device.
+    """
+
+    argv: list[str]
+    cwd: str
+    env: dict[str, str]
+    arg0: str | None = None
+    tty: bool = False
+    pipe_stdin: bool = False
+
+
+class ProcessObserver(Protocol):
+    """Who hears of a process. No call comes before :meth:`Backend.spawn` has returned."""
+
+    def output(self, stream: Stream, data: bytes) -> None:
+        """A piece of output, never empty."""
+
+    def exited(self, exit_code: int) -> None:
+        """The process itself has ended; others may still hold its output.
+
+        POSIX: 128+n for a death by signal n. Windows: the status as a signed 32-bit number.
+        """
+
+    def output_closed(self) -> None:
+        """No more output can come: every holder of the pipes or of the terminal has closed them."""
+
+
+class ChildProcess(Protocol):
+    """A process that was started, and everything that it started."""
+
+    def write(self, data: bytes) -> asyncio.Future[None] | None:
+        """Queues *data* for stdin.
+
+        :returns: None if it was taken at once or there is room to queue more, else a future that
+            is done when there is room again.
+        :raises BrokenPipeError: stdin is closed or was never opened.
+        """
+
+    def close_stdin(self) -> None:
+        """Closes stdin after what is queued. Nothing happens where it is closed.
+
+        :raises io.UnsupportedOperation: stdin is a terminal.
+        """
+
+    def interrupt(self) -> None:
+        """Does what Ctrl-C at a terminal does; nothing happens after the exit.
+
+        POSIX: SIGINT to the process group of the session leader; with a terminal, to its
+        foreground process group. Windows: CTRL_C or CTRL_BREAK to the process group.
+        """
+
+    def resize(self, rows: int, cols: int) -> None:
+        """Changes the size of the terminal; its foreground processes hear of it.
+
+        :raises io.UnsupportedOperation: the process has no terminal.
+        """
+
+    def pause_output(self) -> None:
+        """Stops reading output, so that the process blocks when its pipe is full."""
+
+    def resume_output(self) -> None: ...
+
+    async def terminate(self) -> None:
+        """Kills the process and all that descends from it; returns when they are gone.
+
+        Linux: descendants that have left the process group or session are found too. Other
+        POSIX systems: the process group, and no more. Windows: the job object.
+
+        :raises TimeoutError: some are not gone after 5 s; the message names them.
+        """
+
+    def release(self) -> None:
+        """Closes this side of the pipes or terminal; no event comes after it."""
+
+
+class Backend(Protocol):
+    """Starts processes."""
+
+    def spawn(self, request: SpawnRequest, observer: ProcessObserver) -> ChildProcess:
+        """Starts a process.
+
+        :raises OSError: the program or the directory is missing or unfit.
+        :raises ValueError: *argv* or *env* holds what no process can be given.
+        """
+
+    async def close(self) -> None:
+        """Releases what the backend holds; its processes must have been terminated."""

@@ -1,0 +1,94 @@
+"""The sequence-numbered record of one process: what was sent, what can be read again.
+
+Plain state, no I/O. One counter, from 1, numbers output, exit and close.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from executors.protocol.processes import Stream
+
+RETAINED_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    seq: int
+    stream: Stream
+    data: bytes
+
+
+class OutputLog:
+    """Numbers the events of a process and retains the last of its output.
+
+    :param retained_bytes: at least this much of the newest output stays readable, in whole
+        chunks; older chunks are dropped.
+    """
+
+    def __init__(self, retained_bytes: int = RETAINED_BYTES) -> None:
+        self._limit = retained_bytes
+        self._chunks: deque[Chunk] = deque()
+        self._size = 0
+        self.next_seq = 1
+        self.exit_code: int | None = None
+        self.closed = False
+
+    def append(self, stream: Stream, data: bytes) -> int:
+        """Records a piece of output and returns its number."""
+        seq = self._take_seq()
+        chunks = self._chunks
+        chunks.append(Chunk(seq, stream, data))
+        self._size += len(data)
+        while self._size - len(chunks[0].data) >= self._limit:
+            self._size -= len(chunks.popleft().data)
+        return seq
+
+    def mark_exited(self, exit_code: int) -> int:
+        self.exit_code = exit_code
+        return self._take_seq()
+
+    def mark_closed(self) -> int:
+        self.closed = True
+        return self._take_seq()
+
+    @property
+    def retained(self) -> int:
+        """Bytes of output that are retained."""
+        return self._size
+
+    def happened_after(self, seq: int) -> bool:
+        """Whether any event, not only output, has a number above *seq*."""
+        return self.next_seq - 1 > seq
+
+    def has_output_after(self, seq: int) -> bool:
+        return bool(self._chunks) and self._chunks[-1].seq > seq
+
+    def read(self, after_seq: int, max_bytes: int | None) -> list[Chunk]:
+        """Returns the retained chunks numbered above *after_seq*, oldest first.
+
+        :param max_bytes: chunks are added while their sum stays within; the first one always is.
+        """
+        result: list[Chunk] = []
+        total = 0
+        for chunk in self._after(after_seq):
+            total += len(chunk.data)
+            if result and max_bytes is not None and total > max_bytes:
+                break
+            result.append(chunk)
+        return result
+
+    def _after(self, seq: int) -> Iterator[Chunk]:
+        newest_first = []
+        for chunk in reversed(self._chunks):
+            if chunk.seq <= seq:
+                break
+            newest_first.append(chunk)
+        return reversed(newest_first)
+
+    def _take_seq(self) -> int:
+        seq = self.next_seq
+        self.next_seq += 1
+        return seq

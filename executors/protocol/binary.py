@@ -1,0 +1,43 @@
+"""Binary data inside JSON: standard base64 (RFC 4648 section 4, padded).
+
+A message holds its base64 as raw JSON, so that a chunk of megabytes is scanned once and
+coded by SIMD code, at about ten times the speed of a general JSON codec.
+"""
+
+from __future__ import annotations
+
+import binascii
+
+import msgspec
+import pybase64
+
+from executors.protocol.errors import invalid_params
+
+Base64 = msgspec.Raw
+"""A JSON string literal, quotes included, whose text is base64."""
+
+EMPTY = Base64(b'""')
+
+_decode_string = msgspec.json.Decoder(str).decode
+
+
+def encode_base64(data: bytes | bytearray | memoryview) -> Base64:
+    """Returns the JSON string literal for *data*."""
+    return Base64(b'"%b"' % pybase64.b64encode(data))
+
+
+def decode_base64(field: Base64, name: str) -> bytes:
+    """Returns the bytes that the JSON value *field* holds.
+
+    :param name: the field's name on the wire, for the error.
+    :raises RpcError: INVALID_PARAMS if the value is no string or no canonical base64.
+    """
+    raw = bytes(field)
+    if raw[:1] != b'"':
+        raise invalid_params(f"field `{name}`: expected a base64 string")
+    try:
+        if b"\\" in raw:
+            return pybase64.b64decode(_decode_string(raw), validate=True)
+        return pybase64.b64decode(raw[1:-1], validate=True)
+    except (binascii.Error, ValueError, msgspec.DecodeError) as error:
+        raise invalid_params(f"field `{name}`: invalid base64: {error}") from None

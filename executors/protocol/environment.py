@@ -1,0 +1,53 @@
+"""Messages of the handshake and of ``environment/*``."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Shell(msgspec.Struct, rename="camel", frozen=True):
+    """The shell that commands for this environment should be written for."""
+
+    name: str
+    """One of ``bash``, ``zsh``, ``sh``, ``powershell``, ``cmd``."""
+    path: str
+    """Native path on the executor's machine, fit to be ``argv[0]``."""
+
+
+class Capabilities(msgspec.Struct, rename="camel", frozen=True):
+    """What this executor can do beyond the first released protocol; absent means no."""
+
+    process_close_stdin: bool = False
+    process_resize: bool = False
+
+
+class EnvironmentInfo(msgspec.Struct, rename="camel", frozen=True, omit_defaults=True):
+    """Where commands will run. Older peers send only ``shell`` and ``cwd``."""
+
+    shell: Shell
+    cwd: str | None = None
+    """File URI of the executor's working directory."""
+    platform_os: str | None = None
+    """``linux``, ``windows`` or ``macos``."""
+    user_home_dir: str | None = None
+    temp_dir: str | None = None
+    executor_version: str | None = None
+    capabilities: Capabilities = Capabilities()
+
+
+class InitializeParams(msgspec.Struct, rename="camel", omit_defaults=True):
+    client_name: str
+    resume_session_id: str | None = None
+
+
+class InitializeResult(msgspec.Struct, rename="camel"):
+    session_id: str
+    environment_info: EnvironmentInfo
+
+
+class Empty(msgspec.Struct):
+    """Parameters or result of a call that has none; also accepted when absent or null."""
+
+
+class EnvironmentStatus(msgspec.Struct):
+    status: str

@@ -1,0 +1,1 @@
+"""Transports: each carries whole messages between two sides and nothing else."""

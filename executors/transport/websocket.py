@@ -1,0 +1,190 @@
+"""WebSocket transport (RFC 6455) on picows: one message a text or binary frame."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from dataclasses import dataclass
+from typing import cast
+
+from picows import (
+    WSCloseCode,
+    WSFrame,
+    WSListener,
+    WSMsgType,
+    WSProtocolError,
+    WSTransport,
+    WSUpgradeRequest,
+    WSUpgradeResponse,
+    WSUpgradeResponseWithListener,
+    ws_create_server,
+)
+
+from executors.transport.base import Receiver, ReceiverFactory
+
+SEND_HIGH_WATER = 1024 * 1024
+SEND_LOW_WATER = 256 * 1024
+# Control frames hold 125 bytes, two of them the code (RFC 6455 section 5.5).
+_MAX_REASON_BYTES = 123
+_NORMAL_CLOSURE = 1000
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a peer may send and when it counts as dead.
+
+    :ivar frame_bytes: a larger frame ends the connection with close code 1009.
+    :ivar message_bytes: the same for the sum of a message's fragments.
+    :ivar ping_seconds: a peer that is silent for so long is pinged, and dropped if it stays silent
+        for as long again; 0 for never.
+    """
+
+    frame_bytes: int = 16 * 1024 * 1024
+    message_bytes: int = 64 * 1024 * 1024
+    ping_seconds: float = 60.0
+
+
+class WebSocketTransport(WSListener):
+    """One WebSocket connection; see :class:`executors.transport.base.Transport`.
+
+    Either side of a connection can use it: the server below, or a client through
+    ``picows.ws_connect``.
+    """
+
+    def __init__(self, limits: Limits, make_receiver: ReceiverFactory) -> None:
+        self._limits = limits
+        self._make_receiver = make_receiver
+        self._fragments: list[bytes] = []
+        self._fragments_size = 0
+        self._socket: WSTransport
+        self._stream: asyncio.Transport
+        self._receiver: Receiver
+
+    def send(self, message: bytes) -> None:
+        self._socket.send(WSMsgType.TEXT, message)
+
+    def send_buffer_size(self) -> int:
+        return self._stream.get_write_buffer_size()
+
+    def pause_reading(self) -> None:
+        self._stream.pause_reading()
+
+    def resume_reading(self) -> None:
+        if not self._stream.is_closing():
+            self._stream.resume_reading()
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        # picows takes any number, as it must for the private codes from 3000 on; its stub says less.
+        self._socket.send_close(
+            cast(WSCloseCode, code), reason.encode()[:_MAX_REASON_BYTES].decode(errors="ignore")
+        )
+        self._socket.disconnect()
+
+    def abort(self) -> None:
+        self._socket.disconnect(graceful=False)
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        self._socket = transport
+        self._stream = transport.underlying_transport
+        self._stream.set_write_buffer_limits(high=SEND_HIGH_WATER, low=SEND_LOW_WATER)
+        self._receiver = self._make_receiver(self)
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        kind = frame.msg_type
+        if frame.fin and not self._fragments and kind in (WSMsgType.TEXT, WSMsgType.BINARY):
+            self._receiver.message_received(frame.get_payload_as_bytes())
+        elif kind == WSMsgType.CLOSE:
+            # A close frame without a code reads as 0, which must not be sent (RFC 6455 section 7.4.1).
+            self.close(cast(int, frame.get_close_code()) or _NORMAL_CLOSURE)
+        elif kind in (WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION):
+            self._fragment_received(frame)
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        self._receiver.connection_lost()
+
+    def pause_writing(self) -> None:
+        self._receiver.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._receiver.resume_writing()
+
+    def _fragment_received(self, frame: WSFrame) -> None:
+        continues = frame.msg_type == WSMsgType.CONTINUATION
+        if continues != bool(self._fragments):
+            found = "a continuation without a start" if continues else "a new message inside another"
+            raise WSProtocolError(WSCloseCode.PROTOCOL_ERROR, found)
+        self._fragments_size += frame.payload_size
+        if self._fragments_size > self._limits.message_bytes:
+            raise WSProtocolError(
+                WSCloseCode.MESSAGE_TOO_BIG,
+                f"message of more than {self._limits.message_bytes} bytes",
+            )
+        # A first fragment may be empty, but it must be remembered all the same.
+        self._fragments.append(frame.get_payload_as_bytes())
+        if frame.fin:
+            message = b"".join(self._fragments)
+            self._fragments.clear()
+            self._fragments_size = 0
+            self._receiver.message_received(message)
+
+
+def parse_listen_url(url: str) -> tuple[str, int]:
+    """Returns address and port of ``ws://IP:PORT``; port 0 means any.
+
+    :raises ValueError: *url* has another form.
+    """
+    scheme, _, rest = url.partition("://")
+    host, _, port = rest.rpartition(":")
+    host = host[1:-1] if host[:1] == "[" and host[-1:] == "]" else host
+    try:
+        if scheme != "ws":
+            raise ValueError(f"scheme {scheme!r}")
+        address = str(ipaddress.ip_address(host))
+        number = int(port) if port.isascii() and port.isdigit() else -1
+        if not 0 <= number <= 65535:
+            raise ValueError(f"port {port!r}")
+    except ValueError as error:
+        raise ValueError(
+            f"cannot listen on {url!r} ({error}): give ws://IP:PORT, such as ws://127.0.0.1:0"
+        ) from None
+    return address, number
+
+
+def format_url(host: str, port: int) -> str:
+    return f"ws://[{host}]:{port}" if ":" in host else f"ws://{host}:{port}"
+
+
+async def serve(url: str, limits: Limits, make_receiver: ReceiverFactory) -> tuple[asyncio.Server, str]:
+    """Starts to listen on *url*, ``ws://IP:PORT``.
+
+    :returns: the server and its URL, with the port that was found.
+    :raises ValueError: *url* is malformed.
+    :raises OSError: the address cannot be bound.
+    """
+
+    def accept(request: WSUpgradeRequest) -> WSListener | WSUpgradeResponseWithListener | None:
+        # A browser sends Origin and a program does not: no page may reach an executor.
+        if "Origin" in request.headers:
+            return _refusal(403, "requests with an Origin header are refused\n")
+        if "Upgrade" in request.headers:
+            return WebSocketTransport(limits, make_receiver)
+        if request.path.partition(b"?")[0] == b"/readyz":
+            return WSUpgradeResponseWithListener(WSUpgradeResponse.create_ok_response(b"ok\n"), None)
+        return _refusal(404, "not found: connect by WebSocket, or get /readyz\n")
+
+    host, port = parse_listen_url(url)
+    server = await ws_create_server(
+        accept,
+        host,
+        port,
+        max_frame_size=limits.frame_bytes,
+        enable_auto_ping=limits.ping_seconds > 0,
+        auto_ping_idle_timeout=limits.ping_seconds,
+        auto_ping_reply_timeout=limits.ping_seconds,
+        backlog=1024,
+    )
+    return server, format_url(*server.sockets[0].getsockname()[:2])
+
+
+def _refusal(status: int, text: str) -> WSUpgradeResponseWithListener:
+    return WSUpgradeResponseWithListener(WSUpgradeResponse.create_error_response(status, text.encode()), None)
