@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
@@ -16,8 +17,8 @@ DEFAULT_EXCLUDES = ("*KEY*", "*SECRET*", "*TOKEN*")
 
 @lru_cache(maxsize=256)
 def _pattern(text: str) -> re.Pattern[str]:
-    parts = {"*": ".*", "?": "."}
-    return re.compile("".join(parts.get(char, re.escape(char)) for char in text), re.IGNORECASE | re.DOTALL)
+    # fnmatch's expressions do not backtrack over a `*`; what it knows besides `*` and `?` starts with `[`.
+    return re.compile(fnmatch.translate(text.replace("[", "[[]")), re.IGNORECASE)
 
 
 def _matches(name: str, patterns: Iterable[str]) -> bool:

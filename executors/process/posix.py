@@ -18,18 +18,7 @@ from executors.process.tree import ProcessTree, TreeKeeper
 
 _TERMINATE_SECONDS = 5.0
 # What an ignoring parent, a shell's `&` or nohup, would pass on: Python ignores SIGPIPE and SIGXFSZ.
-_DEFAULT_SIGNALS = (
-    signal.SIGHUP,
-    signal.SIGINT,
-    signal.SIGQUIT,
-    signal.SIGPIPE,
-    signal.SIGTERM,
-    signal.SIGCHLD,
-    signal.SIGTSTP,
-    signal.SIGTTIN,
-    signal.SIGTTOU,
-    signal.SIGXFSZ,
-)
+_DEFAULT_SIGNALS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 
 FileActions = list[tuple[int, int, int] | tuple[int, int, str, int, int] | tuple[int, int]]
 
@@ -59,13 +48,23 @@ def find_program(program: str, env: dict[str, str], cwd: str) -> str:
     raise FileNotFoundError(2, os.strerror(2), program)
 
 
+def keep_descriptors() -> None:
+    """Keeps from programs started here what this process was given besides its standard streams."""
+    for name in os.listdir("/dev/fd"):
+        if int(name) > 2:
+            with suppress(OSError):
+                os.set_inheritable(int(name), False)
+
+
 class PosixBackend:
     """Starts processes and reaps every child; see :class:`executors.process.base.Backend`."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._live: dict[int, PosixProcess] = {}
-        self._home = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
+        # With O_PATH, on Linux, it need not be readable.
+        self._home = os.open(".", getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY)
+        keep_descriptors()
         self._trees = TreeKeeper()
         self._reaped_hooks: set[Callable[[], None]] = set()
         # Many processes need many descriptors here; they themselves get the limit we were given.
@@ -109,6 +108,7 @@ class PosixBackend:
         """Gives SIGCHLD back; what was not terminated is left alone."""
         self._loop.remove_signal_handler(signal.SIGCHLD)
         os.close(self._home)
+        self._trees.close()
 
     def is_live(self, pid: int) -> bool:
         """Whether *pid* was started here and is not reaped yet."""

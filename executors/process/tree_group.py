@@ -12,11 +12,13 @@ from contextlib import contextmanager, suppress
 
 
 class TreeKeeper:
-    """See :class:`executors.process.tree_linux.TreeKeeper`; nothing is marked here."""
+    """See :class:`executors.process.tree_linux.TreeKeeper`; nothing is marked or held here."""
 
     @contextmanager
     def marking(self) -> Iterator[ProcessTree]:
         yield ProcessTree()
+
+    def close(self) -> None: ...
 
 
 class ProcessTree:

@@ -17,7 +17,7 @@ import resource
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 _PR_SET_CHILD_SUBREAPER = 36
 _FIRST_MARK = 1 << 60
@@ -45,6 +45,7 @@ class TreeKeeper:
         # A random start keeps executors apart that run below one another.
         self._next = _FIRST_MARK + int.from_bytes(os.urandom(6), "little")
         self._own = resource.getrlimit(resource.RLIMIT_RTTIME)
+        self._spare = SpareDescriptor()
 
     @contextmanager
     def marking(self) -> Iterator[ProcessTree]:
@@ -55,9 +56,39 @@ class TreeKeeper:
         self._next += 1
         resource.setrlimit(resource.RLIMIT_RTTIME, (soft, hard))
         try:
-            yield ProcessTree(soft)
+            yield ProcessTree(soft, self._spare)
         finally:
             resource.setrlimit(resource.RLIMIT_RTTIME, self._own)
+
+    def close(self) -> None:
+        self._spare.close()
+
+
+class SpareDescriptor:
+    """One descriptor kept back: /proc must be readable where processes have used up all others."""
+
+    def __init__(self) -> None:
+        self._fd: int | None = None
+        self._take()
+
+    @contextmanager
+    def lent(self) -> Iterator[None]:
+        """Within the block one file can be opened."""
+        self.close()
+        try:
+            yield
+        finally:
+            self._take()
+
+    def close(self) -> None:
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+    def _take(self) -> None:
+        # Another thread may have got it meanwhile; the next time is another chance.
+        with suppress(OSError):
+            self._fd = os.open(os.devnull, os.O_RDONLY)
 
 
 class ProcessTree:
@@ -66,33 +97,41 @@ class ProcessTree:
     :ivar leader: the process while it is not reaped, else None.
     """
 
-    def __init__(self, mark: int) -> None:
+    def __init__(self, mark: int, spare: SpareDescriptor) -> None:
         self.leader: int | None = None
         self._mark = mark
+        self._spare = spare
 
     def members(self, is_live: Callable[[int], bool]) -> list[int]:
         """Returns those that have not ended, parents before children.
 
         :param is_live: tells the leaders of this and other trees from orphans.
         """
+        with self._spare.lent():
+            return [pid for pid in descendants(self._roots(is_live)) if not is_zombie(pid)]
+
+    def kill(self, is_live: Callable[[int], bool]) -> bool:
+        """Kills all members there are now.
+
+        :returns: whether none was left, and none is left to reap. If not, the death of each
+            ends in a SIGCHLD to this process, which is the time to call again: what was forked
+            meanwhile is found then, and so are the children of one that ended while it was
+            looked at, which the kernel hands over before its parent can be reaped.
+        """
+        with self._spare.lent():
+            roots = self._roots(is_live)
+            for pid in descendants(roots):
+                kill(pid)
+        return not roots
+
+    def _roots(self, is_live: Callable[[int], bool]) -> list[int]:
+        """Returns those of the tree that are children of this process, zombies too."""
         roots = [] if self.leader is None else [self.leader]
         own_thread = threading.get_native_id()
         for pid in children(os.getpid(), own_thread):
             if not is_live(pid) and mark_of(pid) == self._mark:
                 roots.append(pid)
-        return [pid for pid in descendants(roots) if not is_zombie(pid)] if roots else []
-
-    def kill(self, is_live: Callable[[int], bool]) -> bool:
-        """Kills all members there are now.
-
-        :returns: whether none was left and the leader is reaped. If not, the death of each
-            ends in a SIGCHLD to this process, which is the time to call again: what was forked
-            meanwhile is found then.
-        """
-        members = self.members(is_live)
-        for pid in members:
-            kill(pid)
-        return not members and self.leader is None
+        return roots
 
 
 def mark_of(pid: int) -> int | None:

@@ -10,13 +10,14 @@ import re
 from typing import Final
 
 _DRIVE_ABSOLUTE: Final = re.compile(r"[A-Za-z]:[\\/]")
-_DRIVE_RELATIVE: Final = re.compile(r"[A-Za-z]:(?![\\/])")
+# Win32 takes any one code unit before a colon for a drive, though only letters are.
+_DRIVE: Final = re.compile(r"[^\\/\U00010000-\U0010ffff]:")
 _SEPARATOR: Final = re.compile(r"[\\/]")
 _TWO_SEPARATORS: Final = re.compile(r"[\\/]{2}")
 
 # Only this exact spelling of the prefix switches Win32 normalisation off.
 _VERBATIM: Final = re.compile(
-    r"\\\\\?\\(?:(?P<drive>[A-Za-z]:)|(?i:UNC)(?P<server>\\[^\\/]+))\\(?P<names>.*)", re.DOTALL
+    r"\\\\\?\\(?:(?P<drive>[A-Za-z]:)|(?i:UNC)\\(?P<server>[^\\/]+))\\(?P<names>.*)", re.DOTALL
 )
 
 # A name that Win32 normalisation changes or sends to a device; "NUL .txt" and "NUL:x" are still NUL.
@@ -35,9 +36,9 @@ def is_absolute(text: str) -> bool:
     return _DRIVE_ABSOLUTE.match(text) is not None or _TWO_SEPARATORS.match(text) is not None
 
 
-def is_drive_relative(text: str) -> bool:
-    """Whether *text* is ``C:`` or ``C:x``, which depends on the current directory of that drive."""
-    return _DRIVE_RELATIVE.match(text) is not None
+def has_drive(text: str) -> bool:
+    """Whether Win32 takes the beginning of *text* for a drive, be it absolute, ``C:``, ``C:x`` or ``1:x``."""
+    return _DRIVE.match(text) is not None
 
 
 def is_rooted(text: str) -> bool:
@@ -72,11 +73,11 @@ def ordinary(text: str) -> tuple[str, list[str]] | None:
     """
     verbatim = _VERBATIM.match(text)
     if verbatim is not None:
-        names = verbatim["names"].split("\\")
-        bare_drive = verbatim["drive"] is not None and names == [""]
-        if not bare_drive and any(map(_NORMALISED_AWAY.match, names)):
+        drive, server, below = verbatim.group("drive", "server", "names")
+        names = below.split("\\") if server is None else [server, *below.split("\\")]
+        if any(map(_NORMALISED_AWAY.match, names)) and not (drive and not below):
             return None
-        text = (verbatim["drive"] or "\\" + verbatim["server"]) + "\\" + verbatim["names"]
+        text = (drive or "\\\\" + server) + "\\" + below
     if not _TWO_SEPARATORS.match(text):
         return "", split(text)
     server, *parts = split(text[2:])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -20,7 +20,7 @@ class PathParams(msgspec.Struct, omit_defaults=True):
     """Of readFile, getMetadata, readDirectory and canonicalize."""
 
     path: str
-    sandbox: msgspec.Raw | None = None
+    sandbox: Any = None
 
 
 class ReadFileResult(msgspec.Struct, rename="camel"):
@@ -30,27 +30,27 @@ class ReadFileResult(msgspec.Struct, rename="camel"):
 class WriteFileParams(msgspec.Struct, rename="camel", omit_defaults=True):
     path: str
     data_base64: Base64
-    sandbox: msgspec.Raw | None = None
+    sandbox: Any = None
 
 
 class CreateDirectoryParams(msgspec.Struct, omit_defaults=True):
     path: str
     recursive: bool | None = None
-    sandbox: msgspec.Raw | None = None
+    sandbox: Any = None
 
 
 class RemoveParams(msgspec.Struct, omit_defaults=True):
     path: str
     recursive: bool | None = None
     force: bool | None = None
-    sandbox: msgspec.Raw | None = None
+    sandbox: Any = None
 
 
 class CopyParams(msgspec.Struct, rename="camel", omit_defaults=True):
     source_path: str
     destination_path: str
     recursive: bool
-    sandbox: msgspec.Raw | None = None
+    sandbox: Any = None
 
 
 class CanonicalizeResult(msgspec.Struct):
@@ -95,7 +95,7 @@ class WalkOptions(msgspec.Struct, rename="camel", omit_defaults=True):
 class WalkParams(msgspec.Struct, omit_defaults=True):
     path: str
     options: WalkOptions | None = None
-    sandbox: msgspec.Raw | None = None
+    sandbox: Any = None
 
 
 class WalkEntry(msgspec.Struct):
@@ -118,7 +118,7 @@ class OpenParams(msgspec.Struct, rename="camel", omit_defaults=True):
     handle_id: str
     path: str
     mode: Literal["read", "replace"] | None = None
-    sandbox: msgspec.Raw | None = None
+    sandbox: Any = None
 
 
 class ReadBlockParams(msgspec.Struct, rename="camel"):

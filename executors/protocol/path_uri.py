@@ -216,8 +216,8 @@ class PathUri:
     def _from_windows(cls, text: str) -> PathUri:
         text = windows.join_surrogates(text)
         if not windows.is_absolute(text):
-            if windows.is_drive_relative(text):
-                found = "relative to the current directory of its drive; write the path in full"
+            if windows.has_drive(text):
+                found = "relative to the current directory of a drive; write it in full, as C:\\x"
             elif windows.is_rooted(text):
                 found = "relative to the current drive; join it to a directory"
             else:
@@ -365,8 +365,8 @@ class PathUri:
         path. ``~``, ``%``, ``?`` and ``#`` are file-name text. On Windows both slashes separate, and ``\x``
         starts from the drive or share of this path.
 
-        :raises PathUriError: NUL, a drive-relative ``C:x``, a ``str`` that no POSIX bytes decode to, or any
-            text but ``""`` on a fallback.
+        :raises PathUriError: NUL, a drive-relative ``C:x`` (any one character before the colon, as Win32 has
+            it), a ``str`` that no POSIX bytes decode to, or any text but ``""`` on a fallback.
         """
         if not text:
             return self
@@ -384,11 +384,11 @@ class PathUri:
         else:
             if windows.is_absolute(text):
                 return self.from_native(text, convention)
-            if windows.is_drive_relative(text):
+            if windows.has_drive(text):
                 raise PathUriError(
-                    f"{tried}: relative to the current directory of its drive; write it in full"
+                    f"{tried}: relative to the current directory of a drive; write it in full, as C:\\x"
                 )
-            climbs, names = _resolve(windows.split(windows.join_surrogates(text)))
+            climbs, names = _resolve(windows.split(text))
             if windows.is_rooted(text):
                 climbs = len(segments)
         if not climbs and not names:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -40,7 +40,7 @@ class ProcessStartParams(msgspec.Struct, rename="camel", omit_defaults=True):
     arg0: str | None = None
     """What the program sees as its ``argv[0]``; the program itself is still found by ``argv[0]``."""
     env_policy: EnvPolicy | None = None
-    sandbox: msgspec.Raw | None = None
+    sandbox: Any = None
     enforce_managed_network: bool | None = None
 
 

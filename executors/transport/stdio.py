@@ -69,6 +69,8 @@ class StdioTransport:
         self._closing = False
         self._writing_paused = False
         self._lost = False
+        self.written = asyncio.Event()
+        """Set once all that was sent is written, after :meth:`close`, or given up."""
         self._receiver: Receiver = make_receiver(self)
         # Daemons, since a blocked read cannot be called off.
         threading.Thread(target=self._read, name="stdio-read", daemon=True).start()
@@ -109,6 +111,8 @@ class StdioTransport:
             self._queue.clear()
             self._queued = 0
             self._work.notify()
+        # A write that is under way cannot be called off, so its thread may never tell.
+        self._loop.call_soon(self._writing_ended)
 
     def _read(self) -> None:
         reason = ""
@@ -165,7 +169,11 @@ class StdioTransport:
                 self._queued -= len(data)
             if self._writing_paused and self._queued <= SEND_LOW_WATER:
                 self._on_loop(self._drained)
-        self._on_loop(self._ended, "")
+        self._on_loop(self._writing_ended)
+
+    def _writing_ended(self) -> None:
+        self.written.set()
+        self._ended("")
 
     def _drained(self) -> None:
         if self._writing_paused and self._queued <= SEND_LOW_WATER:

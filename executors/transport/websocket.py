@@ -54,8 +54,11 @@ class WebSocketTransport(WSListener):
     def __init__(self, limits: Limits, make_receiver: ReceiverFactory) -> None:
         self._limits = limits
         self._make_receiver = make_receiver
-        self._fragments: list[bytes] = []
-        self._fragments_size = 0
+        # One growing buffer, since a list would cost much more than its bytes if a peer sends many
+        # tiny fragments.
+        self._fragments = bytearray()
+        self._in_message = False
+        self._owed_pong: bytes | None = None
         self._socket: WSTransport
         self._stream: asyncio.Transport
         self._receiver: Receiver
@@ -91,11 +94,18 @@ class WebSocketTransport(WSListener):
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         kind = frame.msg_type
-        if frame.fin and not self._fragments and kind in (WSMsgType.TEXT, WSMsgType.BINARY):
+        if transport.is_close_frame_sent:
+            # picows goes on for a moment after what broke the protocol.
+            return
+        if frame.rsv1 or frame.rsv2 or frame.rsv3:
+            raise WSProtocolError(WSCloseCode.PROTOCOL_ERROR, "reserved bits are set: no extension is in use")
+        if frame.fin and not self._in_message and kind in (WSMsgType.TEXT, WSMsgType.BINARY):
             self._receiver.message_received(frame.get_payload_as_bytes())
         elif kind == WSMsgType.CLOSE:
             # A close frame without a code reads as 0, which must not be sent (RFC 6455 section 7.4.1).
             self.close(cast(int, frame.get_close_code()) or _NORMAL_CLOSURE)
+        elif kind == WSMsgType.PING:
+            self._answer_ping(frame.get_payload_as_bytes())
         elif kind in (WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION):
             self._fragment_received(frame)
 
@@ -106,25 +116,33 @@ class WebSocketTransport(WSListener):
         self._receiver.pause_writing()
 
     def resume_writing(self) -> None:
+        if self._owed_pong is not None:
+            self._socket.send_pong(self._owed_pong)
+            self._owed_pong = None
         self._receiver.resume_writing()
+
+    def _answer_ping(self, payload: bytes) -> None:
+        """Answers at once, or, to a peer that does not read, only the newest ping (RFC 6455 section 5.5.3)."""
+        if self.send_buffer_size() > SEND_HIGH_WATER:
+            self._owed_pong = payload
+        else:
+            self._socket.send_pong(payload)
 
     def _fragment_received(self, frame: WSFrame) -> None:
         continues = frame.msg_type == WSMsgType.CONTINUATION
-        if continues != bool(self._fragments):
+        if continues != self._in_message:
             found = "a continuation without a start" if continues else "a new message inside another"
             raise WSProtocolError(WSCloseCode.PROTOCOL_ERROR, found)
-        self._fragments_size += frame.payload_size
-        if self._fragments_size > self._limits.message_bytes:
+        if len(self._fragments) + frame.payload_size > self._limits.message_bytes:
             raise WSProtocolError(
                 WSCloseCode.MESSAGE_TOO_BIG,
                 f"message of more than {self._limits.message_bytes} bytes",
             )
-        # A first fragment may be empty, but it must be remembered all the same.
-        self._fragments.append(frame.get_payload_as_bytes())
+        self._in_message = not frame.fin
+        self._fragments += frame.get_payload_as_memoryview()
         if frame.fin:
-            message = b"".join(self._fragments)
-            self._fragments.clear()
-            self._fragments_size = 0
+            message = bytes(self._fragments)
+            self._fragments = bytearray()
             self._receiver.message_received(message)
 
 
@@ -177,7 +195,8 @@ async def serve(url: str, limits: Limits, make_receiver: ReceiverFactory) -> tup
         accept,
         host,
         port,
-        max_frame_size=limits.frame_bytes,
+        max_frame_size=min(limits.frame_bytes, limits.message_bytes),
+        enable_auto_pong=False,
         enable_auto_ping=limits.ping_seconds > 0,
         auto_ping_idle_timeout=limits.ping_seconds,
         auto_ping_reply_timeout=limits.ping_seconds,

@@ -1,0 +1,197 @@
+"""One peer: takes its messages, has them answered, and holds it back when it is too fast."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from executors.protocol.envelope import (
+    UNKNOWN_ID,
+    Message,
+    RequestId,
+    decode,
+    decode_as,
+    encode_error,
+    encode_result,
+)
+from executors.protocol.environment import InitializeParams, InitializeResult
+from executors.protocol.errors import ErrorCode, RpcError, internal_error, invalid_request
+from executors.protocol.methods import INITIALIZE, INITIALIZED, METHODS, NOTIFICATIONS
+from executors.server.handlers import handler
+from executors.server.handshake import Handshake
+from executors.server.session import Session
+from executors.transport.base import Transport
+
+# A peer that sends requests and leaves the replies: its own are not read beyond this.
+_MAX_UNREAD_REPLY_BYTES = 16 * 1024 * 1024
+# Requests that are being worked on: beyond this no more are read until some are done. Those that
+# wait for something the peer may still send (a read with waitMs, a write) are not counted.
+_MAX_WORKING_BYTES = 64 * 1024 * 1024
+_WAITING = frozenset(("process/read", "process/write", "process/terminate"))
+
+_log = logging.getLogger(__name__)
+
+
+class Connection:
+    """The receiver of one transport.
+
+    Calls are answered as soon as they are done, whatever came before them.
+
+    :param start_task: runs a coroutine for this connection under an owner that waits for it.
+    :param on_lost: called once, when the transport has ended.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        make_session: Callable[[Callable[[bytes], None]], Session],
+        start_task: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
+        on_lost: Callable[[Connection], None],
+    ) -> None:
+        self._transport = transport
+        self._on_lost = on_lost
+        self._start_task = start_task
+        self._handshake = Handshake()
+        self._session = make_session(self._notify)
+        self._handlers = self._session.handlers()
+        self._handlers[INITIALIZE.name] = handler(INITIALIZE, self._initialize)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._working_bytes = 0
+        self._reading_paused = False
+        self._lost = False
+
+    def message_received(self, data: bytes) -> None:
+        if self._lost:
+            return
+        request_id: RequestId = UNKNOWN_ID
+        try:
+            message = decode(data)
+            if message.id is msgspec.UNSET or message.method is msgspec.UNSET:
+                self._uncalled_for(message)
+                return
+            request_id = message.id
+            self._call(request_id, message.method, message.params, len(data))
+        except RpcError as error:
+            self._send(encode_error(request_id, error))
+        except Exception as error:
+            self._send(encode_error(request_id, _unexpected(error)))
+
+    def pause_writing(self) -> None:
+        self._session.processes.pause_output()
+
+    def resume_writing(self) -> None:
+        self._session.processes.resume_output()
+        self._read_again()
+
+    def connection_lost(self) -> None:
+        self._lost = True
+        self._start_task(self._finish())
+        self._on_lost(self)
+
+    def close(self, code: int, reason: str) -> None:
+        """Closes the transport; the session ends with it."""
+        self._transport.close(code, reason)
+
+    def abort(self) -> None:
+        self._transport.abort()
+
+    async def _finish(self) -> None:
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._session.close()
+
+    def _uncalled_for(self, message: Message) -> None:
+        """A notification, or a reply to a call that we never make."""
+        if message.method == INITIALIZED.name:
+            self._handshake.initialized_received()
+        elif message.method is msgspec.UNSET:
+            raise invalid_request(f"unexpected reply: this executor makes no calls (id {message.id!r})")
+        elif message.method in METHODS:
+            raise invalid_request(f"`{message.method}` is a call: it needs an `id`")
+        elif message.method in NOTIFICATIONS:
+            raise invalid_request(f"notification `{message.method}` is sent by the executor only")
+        else:
+            raise invalid_request(f"unknown notification `{message.method}`")
+
+    def _call(
+        self, request_id: RequestId, method: str, params: msgspec.Raw | msgspec.UnsetType, size: int
+    ) -> None:
+        found = self._handlers.get(method)
+        if found is None:
+            raise RpcError(ErrorCode.METHOD_NOT_FOUND, f"unknown method `{method}`")
+        self._handshake.check_call(method)
+        result = found.call(decode_as(params, found.method.params))
+        if inspect.isawaitable(result):
+            counted = 0 if method in _WAITING else size
+            self._working_bytes += counted
+            task = self._start_task(self._answer(request_id, result, counted))
+            self._tasks.add(task)
+            task.add_done_callback(partial(self._answered, result))
+            if self._working_bytes > _MAX_WORKING_BYTES:
+                self._hold_back()
+        else:
+            self._send(encode_result(request_id, result))
+
+    async def _answer(self, request_id: RequestId, result: Awaitable[Any], counted: int) -> None:
+        try:
+            reply = encode_result(request_id, await result)
+        except RpcError as error:
+            reply = encode_error(request_id, error)
+        except Exception as error:
+            reply = encode_error(request_id, _unexpected(error))
+        finally:
+            self._working_bytes -= counted
+        self._send(reply)
+        self._read_again()
+
+    def _answered(self, result: Awaitable[Any], task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        # A task that is cancelled before its first step has not touched it.
+        if inspect.iscoroutine(result):
+            result.close()
+
+    def _initialize(self, params: InitializeParams) -> InitializeResult:
+        if params.resume_session_id is not None:
+            raise invalid_request(f"unknown session id {params.resume_session_id}")
+        self._handshake.initialize_answered()
+        return InitializeResult(self._session.session_id, self._session.info)
+
+    def _notify(self, message: bytes) -> None:
+        if not self._lost:
+            self._transport.send(message)
+
+    def _send(self, reply: bytes) -> None:
+        if self._lost:
+            return
+        self._transport.send(reply)
+        if self._transport.send_buffer_size() > _MAX_UNREAD_REPLY_BYTES:
+            self._hold_back()
+
+    def _hold_back(self) -> None:
+        if not self._reading_paused:
+            self._reading_paused = True
+            self._transport.pause_reading()
+
+    def _read_again(self) -> None:
+        if (
+            self._reading_paused
+            and not self._lost
+            and self._working_bytes <= _MAX_WORKING_BYTES // 2
+            and self._transport.send_buffer_size() <= _MAX_UNREAD_REPLY_BYTES // 2
+        ):
+            self._reading_paused = False
+            self._transport.resume_reading()
+
+
+def _unexpected(error: Exception) -> RpcError:
+    """A fault of this program: the log gets all of it, the peer its kind."""
+    _log.error("unexpected error in a call", exc_info=error)
+    return internal_error(f"unexpected error in the executor: {type(error).__name__}: {error}")

@@ -1,0 +1,42 @@
+"""What this executor tells about its machine."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+
+from executors import __version__
+from executors.protocol.environment import Capabilities, EnvironmentInfo, Shell
+from executors.protocol.path_uri import Convention, PathUri
+
+if sys.platform == "win32":
+    from executors.server.shell_windows import user_shell
+
+    PLATFORM = "windows"
+    CONVENTION = Convention.WINDOWS
+else:
+    from executors.server.shell_posix import user_shell
+
+    PLATFORM = "macos" if sys.platform == "darwin" else "linux"
+    CONVENTION = Convention.POSIX
+
+
+def to_uri(path: str) -> str:
+    """Returns the file URI of an absolute native *path* of this machine."""
+    return str(PathUri.from_native(path, CONVENTION))
+
+
+def environment_info() -> EnvironmentInfo:
+    """Asks the operating system; the result may be kept as long as the executor runs."""
+    name, path = user_shell()
+    home = os.path.expanduser("~")
+    return EnvironmentInfo(
+        shell=Shell(name, path),
+        cwd=to_uri(os.getcwd()),
+        platform_os=PLATFORM,
+        user_home_dir=to_uri(home) if os.path.isabs(home) else None,
+        temp_dir=to_uri(os.path.abspath(tempfile.gettempdir())),
+        executor_version=__version__,
+        capabilities=Capabilities(process_close_stdin=True, process_resize=True),
+    )

@@ -1,0 +1,132 @@
+"""The executor as a whole: listens, owns every connection's tasks, and shuts down in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from executors.process import open_backend
+from executors.process.base import Backend
+from executors.protocol.environment import EnvironmentInfo
+from executors.server.connection import Connection
+from executors.server.environment import environment_info
+from executors.server.session import Session
+from executors.server.workers import Workers
+from executors.transport import websocket
+from executors.transport.base import Receiver, Transport
+from executors.transport.stdio import StdioTransport
+
+_GOING_AWAY = 1001
+_SHUTTING_DOWN = "the executor is shutting down"
+_CLOSE_SECONDS = 2.0
+
+
+class Executor:
+    """Makes a :class:`Connection` of every transport and waits for all of their tasks."""
+
+    def __init__(
+        self, backend: Backend, workers: Workers, info: EnvironmentInfo, tasks: asyncio.TaskGroup
+    ) -> None:
+        self._backend = backend
+        self._workers = workers
+        self._info = info
+        self._tasks = tasks
+        self._connections: set[Connection] = set()
+        self._closing = False
+        self.unused = asyncio.Event()
+        """Set once a connection has ended and no other is left."""
+
+    def connect(self, transport: Transport) -> Receiver:
+        """The receiver factory of the transports."""
+        connection = Connection(transport, self._make_session, self._start_task, self._lost)
+        self._connections.add(connection)
+        self.unused.clear()
+        if self._closing:
+            # Its handshake was under way when the others were told.
+            connection.close(_GOING_AWAY, _SHUTTING_DOWN)
+        return connection
+
+    async def close_connections(self) -> None:
+        """Tells every peer; one that does not take the close within 2 s is dropped.
+
+        When it returns, the tasks that end their sessions have been started.
+        """
+        self._closing = True
+        if not self._connections:
+            return
+        for connection in list(self._connections):
+            connection.close(_GOING_AWAY, _SHUTTING_DOWN)
+        try:
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await self.unused.wait()
+        except TimeoutError:
+            for connection in list(self._connections):
+                connection.abort()
+            await self.unused.wait()
+
+    def _lost(self, connection: Connection) -> None:
+        self._connections.discard(connection)
+        if not self._connections:
+            self.unused.set()
+
+    def _make_session(self, notify: Callable[[bytes], None]) -> Session:
+        return Session(self._backend, self._workers, self._info, notify)
+
+    def _start_task(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        return self._tasks.create_task(coroutine)
+
+
+@asynccontextmanager
+async def open_executor() -> AsyncIterator[Executor]:
+    """Everything but the transports; at the end no process, task or thread is left.
+
+    Connections must have been closed before the end.
+    """
+    loop = asyncio.get_running_loop()
+    backend = open_backend(loop)
+    workers = Workers()
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            executor = Executor(backend, workers, environment_info(), tasks)
+            try:
+                yield executor
+            finally:
+                await executor.close_connections()
+    finally:
+        workers.close()
+        await backend.close()
+
+
+async def serve_websocket(
+    url: str, limits: websocket.Limits, stop: asyncio.Event, announce: Callable[[str], None]
+) -> None:
+    """Serves on *url* until *stop* is set.
+
+    :param announce: gets the URL with the port that was found, once connections are taken.
+    :raises ValueError: *url* is malformed.
+    :raises OSError: the address cannot be bound.
+    """
+    async with open_executor() as executor:
+        server, found = await websocket.serve(url, limits, executor.connect)
+        try:
+            announce(found)
+            await stop.wait()
+        finally:
+            server.close()
+
+
+async def serve_stdio(read_fd: int, write_fd: int, line_bytes: int, stop: asyncio.Event) -> None:
+    """Serves one peer over two descriptors until it ends or *stop* is set."""
+    async with open_executor() as executor:
+        transport = StdioTransport(read_fd, write_fd, line_bytes, executor.connect)
+        async with asyncio.TaskGroup() as either:
+            waits = [either.create_task(executor.unused.wait()), either.create_task(stop.wait())]
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            for wait in waits:
+                wait.cancel()
+    # A peer that has ended its side may still read: what was answered before must get there.
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_CLOSE_SECONDS):
+            await transport.written.wait()

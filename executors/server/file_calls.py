@@ -1,0 +1,368 @@
+"""Answers ``fs/*`` for one connection."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from asyncio import Future
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ParamSpec, TypeVar
+
+from executors.filesystem import local, system
+from executors.filesystem.copy import copy
+from executors.filesystem.errors import RefusedError, os_text
+from executors.filesystem.handles import HandleClosedError, ReadHandle, ReplaceHandle
+from executors.filesystem.mounts import all_local
+from executors.filesystem.remove import remove
+from executors.filesystem.walk import walk
+from executors.protocol import methods
+from executors.protocol.binary import decode_base64, encode_base64
+from executors.protocol.environment import Empty
+from executors.protocol.errors import RpcError, internal_error, invalid_params, invalid_request, not_found
+from executors.protocol.files import (
+    MAX_BLOCK_BYTES,
+    MAX_HANDLE_ID_BYTES,
+    MAX_HANDLES_PER_CONNECTION,
+    MAX_WALK_DEPTH,
+    MAX_WALK_DIRECTORIES,
+    MAX_WALK_ENTRIES,
+    CanonicalizeResult,
+    CopyParams,
+    CreateDirectoryParams,
+    HandleParams,
+    Metadata,
+    OpenParams,
+    PathParams,
+    ReadBlockParams,
+    ReadBlockResult,
+    ReadDirectoryResult,
+    ReadFileResult,
+    RemoveParams,
+    WalkOptions,
+    WalkParams,
+    WalkResult,
+    WriteBlockParams,
+    WriteFileParams,
+)
+from executors.protocol.path_uri import ForeignPathError, PathUri, PathUriError
+from executors.sandbox.intent import refuse_unsupported
+from executors.server.handlers import Handler, handler
+from executors.server.workers import Strand, Workers
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+CLOSE_SECONDS = 5.0
+"""How long :meth:`FileCalls.close` waits for calls that hang."""
+
+_MAX_OFFSET = 2**63 - 1
+_DONE = Empty()
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(eq=False)
+class _OpenFile:
+    id: str
+    path: str
+    handle: ReadHandle | ReplaceHandle
+    strand: Strand
+    """Keeps the calls on this handle in the order in which they came."""
+
+
+class FileCalls:
+    """The file methods and the open file handles of a connection.
+
+    Calls run concurrently, but those on one handle in the order in which they came.
+
+    :param platform: this machine's, as in ``environmentInfo``.
+    """
+
+    def __init__(self, workers: Workers, platform: str) -> None:
+        self._workers = workers
+        self._platform = platform
+        self._files: dict[str, _OpenFile] = {}
+        self._ending: set[_OpenFile] = set()
+        """Those whose ``fs/close`` has come and is not done."""
+        self._closed = False
+
+    def handlers(self) -> list[Handler]:
+        return [
+            handler(methods.FS_READ_FILE, self._read_file),
+            handler(methods.FS_WRITE_FILE, self._write_file),
+            handler(methods.FS_CREATE_DIRECTORY, self._create_directory),
+            handler(methods.FS_REMOVE, self._remove),
+            handler(methods.FS_COPY, self._copy),
+            handler(methods.FS_CANONICALIZE, self._canonicalize),
+            handler(methods.FS_GET_METADATA, self._get_metadata),
+            handler(methods.FS_READ_DIRECTORY, self._read_directory),
+            handler(methods.FS_WALK, self._walk),
+            handler(methods.FS_OPEN, self._open),
+            handler(methods.FS_READ_BLOCK, self._read_block),
+            handler(methods.FS_WRITE_BLOCK, self._write_block),
+            handler(methods.FS_CLOSE, self._close_handle),
+        ]
+
+    async def close(self) -> None:
+        """Ends every handle; a file that was being replaced keeps its old content.
+
+        A handle with a call that hangs is ended when the call returns. Nobody waits for that
+        longer than :data:`CLOSE_SECONDS`.
+        """
+        self._closed = True
+        files = [*self._files.values(), *self._ending]
+        self._files.clear()
+        if not files:
+            return
+        ends = [file.strand.submit(file.handle.abandon) for file in files]
+        done, hanging = await asyncio.wait(ends, timeout=CLOSE_SECONDS)
+        for end in done:
+            if (error := end.exception()) is not None:
+                _log.warning("a file handle was not closed cleanly: %s", error)
+        if hanging:
+            _log.warning("%d file handles wait for calls that hang", len(hanging))
+
+    # Files by their path
+
+    def _read_file(self, params: PathParams) -> Future[ReadFileResult]:
+        path = self._path(params.path, params.sandbox)
+        return self._workers.submit(_translated, "read {}", (path,), _read_file, path)
+
+    def _write_file(self, params: WriteFileParams) -> Future[Empty]:
+        path = self._path(params.path, params.sandbox)
+        return self._workers.submit(_translated, "write {}", (path,), _write_file, path, params)
+
+    def _create_directory(self, params: CreateDirectoryParams) -> Future[Empty]:
+        path = self._path(params.path, params.sandbox)
+        call = partial(local.create_directory, path, recursive=params.recursive is not False)
+        return self._workers.submit(_translated, "create the directory {}", (path,), _void, call)
+
+    def _remove(self, params: RemoveParams) -> Future[Empty]:
+        path = self._path(params.path, params.sandbox)
+        call = partial(remove, path, recursive=params.recursive is not False, force=params.force is not False)
+        return self._workers.submit(_translated, "remove {}", (path,), _void, call)
+
+    def _copy(self, params: CopyParams) -> Future[Empty]:
+        source = self._path(params.source_path, params.sandbox)
+        destination = self._path(params.destination_path, None)
+        call = partial(copy, source, destination, recursive=params.recursive)
+        return self._workers.submit(_translated, "copy {} to {}", (source, destination), _void, call)
+
+    def _canonicalize(self, params: PathParams) -> CanonicalizeResult | Future[CanonicalizeResult]:
+        path = self._path(params.path, params.sandbox)
+        return self._at_once("canonicalize {}", path, _canonicalize)
+
+    def _get_metadata(self, params: PathParams) -> Metadata | Future[Metadata]:
+        path = self._path(params.path, params.sandbox)
+        return self._at_once("get the metadata of {}", path, local.metadata)
+
+    def _read_directory(self, params: PathParams) -> Future[ReadDirectoryResult]:
+        path = self._path(params.path, params.sandbox)
+        return self._workers.submit(_translated, "read the directory {}", (path,), _read_directory, path)
+
+    def _walk(self, params: WalkParams) -> Future[WalkResult]:
+        path = self._path(params.path, params.sandbox)
+        call = partial(walk, path, **_walk_limits(params.options or WalkOptions()))
+        return self._workers.submit(_translated, "walk {}", (path,), call)
+
+    def _at_once(self, what: str, path: str, call: Callable[[str], T]) -> T | Future[T]:
+        """Makes a quick call here where it cannot hang: a thread would cost ten times as much."""
+        if all_local():
+            return _translated(what, (path,), call, path)
+        return self._workers.submit(_translated, what, (path,), call, path)
+
+    def _path(self, uri: str, sandbox: Any) -> str:
+        """Returns the native path, without a trailing separator.
+
+        :raises RpcError: INVALID_PARAMS: *sandbox* cannot be enforced here, or *uri* is no file
+            URI or one that no file can have; INVALID_REQUEST: it is of another operating system.
+        """
+        refuse_unsupported(sandbox)
+        try:
+            path = PathUri.parse(uri).to_native(self._platform)
+        except ForeignPathError as error:
+            raise invalid_request(str(error)) from None
+        except PathUriError as error:
+            raise invalid_params(str(error)) from None
+        if "\0" in path:
+            raise invalid_params(f"'{uri}' is invalid on '{self._platform}': no file name can hold a NUL")
+        return os.path.normpath(path) if path.endswith(os.sep) else path
+
+    # Files by handle
+
+    def _open(self, params: OpenParams) -> Future[HandleParams]:
+        path = self._path(params.path, params.sandbox)
+        id = params.handle_id
+        if len(id.encode()) > MAX_HANDLE_ID_BYTES:
+            raise invalid_request(f"file handle ID must not exceed {MAX_HANDLE_ID_BYTES} bytes")
+        if id in self._files:
+            raise invalid_request(f"file handle `{id}` already exists; close it or use another id")
+        if len(self._files) >= MAX_HANDLES_PER_CONNECTION:
+            raise invalid_request(
+                f"at most {MAX_HANDLES_PER_CONNECTION} file handles may be open per connection; close one"
+            )
+        if self._closed:
+            raise invalid_request("the connection is closing")
+        handle = ReplaceHandle(path) if params.mode == "replace" else ReadHandle(path)
+        file = self._files[id] = _OpenFile(id, path, handle, self._workers.strand())
+        return self._in_order(file, "open {}", _open, id, handle)
+
+    def _read_block(self, params: ReadBlockParams) -> Future[ReadBlockResult]:
+        _check_range(params.offset, params.len, "read")
+        file = self._file(params.handle_id)
+        if not isinstance(file.handle, ReadHandle):
+            raise invalid_request(f"file handle `{file.id}` is open to replace a file and cannot be read")
+        return self._in_order(file, "read {}", _read_block, file.handle, params)
+
+    def _write_block(self, params: WriteBlockParams) -> Future[Empty]:
+        file = self._file(params.handle_id)
+        if not isinstance(file.handle, ReplaceHandle):
+            raise invalid_request(
+                f"file handle `{file.id}` is open to read and cannot be written; open it with mode `replace`"
+            )
+        return self._in_order(file, "write {}", _write_block, file.handle, params)
+
+    def _close_handle(self, params: HandleParams) -> Empty | Future[Empty]:
+        file = self._files.pop(params.handle_id, None)
+        if file is None:
+            return _DONE
+        self._ending.add(file)
+        return self._in_order(file, "close {}", _void, file.handle.close)
+
+    def _file(self, id: str) -> _OpenFile:
+        file = self._files.get(id)
+        if file is None:
+            raise _unknown_handle(id)
+        return file
+
+    def _in_order(self, file: _OpenFile, what: str, call: Callable[..., T], *args: Any) -> Future[T]:
+        """Queues a call on the handle; one that leaves it closed frees the handle's id."""
+
+        def forget_if_ended(future: Future[T]) -> None:
+            # Where the future is cancelled the connection is gone, and close() ends the handle.
+            if not future.cancelled() and not file.handle.is_open:
+                self._ending.discard(file)
+                if self._files.get(file.id) is file:
+                    del self._files[file.id]
+
+        future = file.strand.submit(_translated, what, (file.path,), call, *args)
+        future.add_done_callback(forget_if_ended)
+        return future
+
+
+# On the worker threads
+
+
+def _translated(
+    what: str, paths: tuple[str, ...], call: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+) -> T:
+    """Makes the call.
+
+    :param what: what is tried, with a place for each of *paths*; for the error.
+    :raises RpcError: for what the operating system or this executor refuses.
+    """
+    try:
+        return call(*args, **kwargs)
+    except RefusedError as error:
+        raise invalid_request(str(error)) from None
+    except OSError as error:
+        tried = what.format(*(f"`{system.display(path)}`" for path in paths))
+        found = os_text(error)
+        name = error.filename
+        if isinstance(name, str) and os.path.isabs(name) and name not in paths:
+            found = f"`{system.display(name)}`: {found}"
+        raise _kind_of_refusal(error)(f"cannot {tried}: {found}") from None
+
+
+def _kind_of_refusal(error: OSError) -> Callable[[str], RpcError]:
+    if isinstance(error, FileNotFoundError):
+        return not_found
+    if isinstance(error, PermissionError):
+        return invalid_request
+    return internal_error
+
+
+def _void(call: Callable[[], None]) -> Empty:
+    call()
+    return _DONE
+
+
+def _read_file(path: str) -> ReadFileResult:
+    return ReadFileResult(encode_base64(local.read_file(path)))
+
+
+def _write_file(path: str, params: WriteFileParams) -> Empty:
+    local.write_file(path, decode_base64(params.data_base64, "dataBase64"))
+    return _DONE
+
+
+def _canonicalize(path: str) -> CanonicalizeResult:
+    return CanonicalizeResult(str(PathUri.from_native(local.canonicalize(path), system.CONVENTION)))
+
+
+def _read_directory(path: str) -> ReadDirectoryResult:
+    return ReadDirectoryResult(local.read_directory(path))
+
+
+def _open(id: str, handle: ReadHandle | ReplaceHandle) -> HandleParams:
+    handle.open()
+    return HandleParams(id)
+
+
+def _read_block(handle: ReadHandle, params: ReadBlockParams) -> ReadBlockResult:
+    try:
+        data = handle.read(params.offset, params.len)
+    except HandleClosedError:
+        raise _unknown_handle(params.handle_id) from None
+    return ReadBlockResult(encode_base64(data), len(data) < params.len)
+
+
+def _write_block(handle: ReplaceHandle, params: WriteBlockParams) -> Empty:
+    data = decode_base64(params.chunk, "chunk")
+    _check_range(params.offset, len(data), "write")
+    try:
+        handle.write(params.offset, data)
+    except HandleClosedError:
+        raise _unknown_handle(params.handle_id) from None
+    return _DONE
+
+
+def _unknown_handle(id: str) -> RpcError:
+    return not_found(f"unknown file handle `{id}`: never opened, closed, or ended by an error")
+
+
+def _check_range(offset: int, length: int, what: str) -> None:
+    if length < 0:
+        raise invalid_params(f"field `len`: {length} is negative")
+    if not 1 <= length <= MAX_BLOCK_BYTES:
+        raise invalid_request(f"file {what} block length must be between 1 and {MAX_BLOCK_BYTES}")
+    if not 0 <= offset <= _MAX_OFFSET - length:
+        raise invalid_params(f"field `offset`: {offset} is not between 0 and {_MAX_OFFSET - length}")
+
+
+def _walk_limits(options: WalkOptions) -> dict[str, Any]:
+    """The arguments of ``walk``; an absent limit is the largest.
+
+    :raises RpcError: INVALID_REQUEST: a limit is zero or over its maximum; INVALID_PARAMS: it is negative.
+    """
+    depth = MAX_WALK_DEPTH if options.max_depth is None else options.max_depth
+    directories = MAX_WALK_DIRECTORIES if options.max_directories is None else options.max_directories
+    entries = MAX_WALK_ENTRIES if options.max_entries is None else options.max_entries
+    if min(depth, directories, entries) < 0:
+        raise invalid_params(f"field `options`: a limit is negative: {depth=}, {directories=}, {entries=}")
+    if not directories or not entries:
+        raise invalid_request("filesystem walk limits must be greater than zero")
+    if depth > MAX_WALK_DEPTH or directories > MAX_WALK_DIRECTORIES or entries > MAX_WALK_ENTRIES:
+        raise invalid_request(
+            f"filesystem walk limits exceed maximums: depth={MAX_WALK_DEPTH}, "
+            f"directories={MAX_WALK_DIRECTORIES}, entries={MAX_WALK_ENTRIES}"
+        )
+    return {
+        "max_depth": depth,
+        "max_directories": directories,
+        "max_entries": entries,
+        "follow": bool(options.follow_directory_symlinks),
+    }

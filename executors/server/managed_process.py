@@ -1,0 +1,200 @@
+"""One process of a session: its record, its notifications and those who wait for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+
+import msgspec
+import pybase64
+
+from executors.process.base import Backend, ChildProcess, SpawnRequest
+from executors.process.output_log import OutputLog
+from executors.protocol.binary import encode_base64
+from executors.protocol.envelope import encode_notification
+from executors.protocol.errors import invalid_request
+from executors.protocol.methods import PROCESS_CLOSED, PROCESS_EXITED, PROCESS_OUTPUT
+from executors.protocol.processes import (
+    OutputChunk,
+    ProcessClosed,
+    ProcessExited,
+    ProcessReadResult,
+    Stream,
+    WriteStatus,
+)
+
+_REMEMBERED_WRITES = 4096
+_MAX_QUEUED_WRITES_BYTES = 64 * 1024 * 1024
+
+Notify = Callable[[bytes], None]
+
+
+class ManagedProcess:
+    """A process that a client started by its own id; the observer of its backend.
+
+    :param notify: sends a notification to the client.
+    :param on_closed: called once, when the last event is out.
+    """
+
+    def __init__(self, process_id: str, notify: Notify, on_closed: Callable[[ManagedProcess], None]) -> None:
+        self.process_id = process_id
+        self.log = OutputLog()
+        self._notify = notify
+        self._on_closed = on_closed
+        self._output_open = True
+        self._waiters: set[asyncio.Future[None]] = set()
+        self._writes: OrderedDict[str, None] = OrderedDict()
+        self._waiting_bytes = 0
+        self._child: ChildProcess
+        head = b'{"method":"%b","params":{"processId":%b,"seq":' % (
+            PROCESS_OUTPUT.name.encode(),
+            msgspec.json.encode(process_id),
+        )
+        self._output_head = head
+        self._stream_parts: dict[Stream, bytes] = {
+            "stdout": b',"stream":"stdout","chunk":"',
+            "stderr": b',"stream":"stderr","chunk":"',
+            "pty": b',"stream":"pty","chunk":"',
+        }
+
+    def start(self, backend: Backend, request: SpawnRequest) -> None:
+        """
+        :raises OSError, ValueError: as :meth:`executors.process.base.Backend.spawn`.
+        """
+        self._child = backend.spawn(request, self)
+
+    @property
+    def has_exited(self) -> bool:
+        return self.log.exit_code is not None
+
+    def output(self, stream: Stream, data: bytes) -> None:
+        seq = self.log.append(stream, data)
+        self._notify(
+            b'%b%d%b%b"}}' % (self._output_head, seq, self._stream_parts[stream], pybase64.b64encode(data))
+        )
+        self._wake()
+
+    def exited(self, exit_code: int) -> None:
+        seq = self.log.mark_exited(exit_code)
+        exited = ProcessExited(self.process_id, seq, exit_code)
+        self._notify(encode_notification(PROCESS_EXITED.name, exited))
+        self._close_if_over()
+
+    def output_closed(self) -> None:
+        self._output_open = False
+        self._close_if_over()
+
+    def _close_if_over(self) -> None:
+        if self.has_exited and not self._output_open:
+            seq = self.log.mark_closed()
+            closed = ProcessClosed(self.process_id, seq)
+            self._notify(encode_notification(PROCESS_CLOSED.name, closed))
+            self._on_closed(self)
+        self._wake()
+
+    async def read(self, after_seq: int, max_bytes: int | None, wait_seconds: float) -> ProcessReadResult:
+        """Returns what is retained after *after_seq*; waits for an event if none came after it.
+
+        :param wait_seconds: at most so long; the result may then have no chunk.
+        """
+        if wait_seconds > 0 and not self.log.happened_after(after_seq) and not self.log.closed:
+            woken = asyncio.get_running_loop().create_future()
+            self._waiters.add(woken)
+            try:
+                async with asyncio.timeout(wait_seconds):
+                    await woken
+            except TimeoutError:
+                pass
+            finally:
+                self._waiters.discard(woken)
+        return self.read_now(after_seq, max_bytes)
+
+    def read_now(self, after_seq: int, max_bytes: int | None) -> ProcessReadResult:
+        log = self.log
+        chunks = log.read(after_seq, max_bytes)
+        next_seq = log.next_seq
+        if chunks and log.has_output_after(chunks[-1].seq):
+            # Cut short by max_bytes: whoever goes on from here must not miss the rest.
+            next_seq = chunks[-1].seq + 1
+        return ProcessReadResult(
+            chunks=[OutputChunk(chunk.seq, chunk.stream, encode_base64(chunk.data)) for chunk in chunks],
+            next_seq=next_seq,
+            exited=self.has_exited,
+            exit_code=log.exit_code,
+            closed=log.closed,
+            failure=None,
+        )
+
+    def write(self, data: bytes, write_id: str) -> tuple[WriteStatus, asyncio.Future[None] | None]:
+        """Queues *data* for stdin, once for each *write_id*.
+
+        :returns: the status, and a future to wait for before the client hears it, if any.
+        :raises RpcError: INVALID_REQUEST if the process does not read and too much waits already.
+        """
+        if write_id in self._writes:
+            return "accepted", None
+        if self.has_exited:
+            return "stdinClosed", None
+        if self._waiting_bytes + len(data) > _MAX_QUEUED_WRITES_BYTES:
+            raise invalid_request(
+                f"process {self.process_id} does not read: {self._waiting_bytes} bytes wait for its stdin; "
+                "nothing of this write was taken, send it again once earlier writes are answered"
+            )
+        try:
+            room = self._child.write(data)
+        except BrokenPipeError:
+            return "stdinClosed", None
+        self._writes[write_id] = None
+        if len(self._writes) > _REMEMBERED_WRITES:
+            self._writes.popitem(last=False)
+        if room is not None:
+            self._waiting_bytes += len(data)
+            room.add_done_callback(lambda _: self._written(len(data)))
+        return "accepted", room
+
+    def _written(self, count: int) -> None:
+        self._waiting_bytes -= count
+
+    def close_stdin(self) -> WriteStatus:
+        """
+        :raises io.UnsupportedOperation: stdin is a terminal.
+        """
+        if self.has_exited:
+            return "stdinClosed"
+        self._child.close_stdin()
+        return "accepted"
+
+    def interrupt(self) -> None:
+        self._child.interrupt()
+
+    def resize(self, rows: int, cols: int) -> None:
+        """
+        :raises io.UnsupportedOperation: the process has no terminal.
+        """
+        self._child.resize(rows, cols)
+
+    def pause_output(self) -> None:
+        self._child.pause_output()
+
+    def resume_output(self) -> None:
+        self._child.resume_output()
+
+    async def terminate(self) -> bool:
+        """Kills the process and its descendants.
+
+        :returns: whether the process itself was running.
+        :raises TimeoutError: some resist.
+        """
+        running = not self.has_exited
+        await self._child.terminate()
+        return running
+
+    def release(self) -> None:
+        """Stops reading output; after the session's end nobody is there to hear of it."""
+        self._child.release()
+
+    def _wake(self) -> None:
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)

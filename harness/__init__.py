@@ -1,0 +1,1 @@
+"""The side that drives executors, on the tester's machine."""

@@ -1,0 +1,108 @@
+"""What can go wrong on the client's side; a refusal by the executor is an :class:`RpcError`."""
+
+from __future__ import annotations
+
+from executors.protocol.errors import RpcError
+
+__all__ = [
+    "BadReply",
+    "CallTimeout",
+    "ClientError",
+    "CommandFailed",
+    "ConnectFailed",
+    "ConnectionLost",
+    "OutputLost",
+    "OutputOverflow",
+    "RpcError",
+    "StdinClosed",
+    "Unsupported",
+]
+
+
+class ClientError(Exception):
+    """Base of every error that the client itself raises."""
+
+
+class ConnectFailed(ClientError, ConnectionError):
+    """No connection came about, or the handshake of the protocol failed."""
+
+
+class ConnectionLost(ClientError, ConnectionError):
+    """The connection ended, so what was waited for cannot come.
+
+    :ivar url: the executor's.
+    :ivar code: the close code of RFC 6455 section 7.4; None if the peer sent no close frame.
+    :ivar reason: the peer's text, or what the client found.
+    """
+
+    def __init__(self, url: str, code: int | None, reason: str, waiting_for: str = "") -> None:
+        super().__init__(url, code, reason, waiting_for)
+        self.url = url
+        self.code = code
+        self.reason = reason
+        self.waiting_for = waiting_for
+
+    def __str__(self) -> str:
+        closed = "no close frame" if self.code is None else f"close code {self.code}"
+        reason = f": {self.reason}" if self.reason else ""
+        waiting = f" while waiting for {self.waiting_for}" if self.waiting_for else ""
+        return f"connection to {self.url} lost{waiting} ({closed}{reason})"
+
+
+class BadReply(ClientError):
+    """The executor's reply does not have the form that the protocol gives it."""
+
+
+class Unsupported(ClientError):
+    """The executor lacks a capability that the call needs."""
+
+
+class CallTimeout(ClientError, TimeoutError):
+    """A blocking call did not finish in its time; it has been cancelled."""
+
+
+class StdinClosed(ClientError, BrokenPipeError):
+    """The process takes no input: it was started without, has ended, or its input was closed."""
+
+
+class OutputLost(ClientError):
+    """Events of a process are missing and the executor no longer holds them.
+
+    :ivar missing: how many.
+    :ivar first: the sequence number of the first.
+    :ivar exit_code: the exit code, where the executor still told it.
+    """
+
+    def __init__(self, process_id: str, first: int, missing: int, exit_code: int | None, why: str) -> None:
+        super().__init__(process_id, first, missing, exit_code, why)
+        self.process_id = process_id
+        self.first = first
+        self.missing = missing
+        self.exit_code = exit_code
+        self.why = why
+
+    def __str__(self) -> str:
+        many = f"event {self.first}" if self.missing == 1 else f"{self.missing} events from {self.first} on"
+        return f"{many} of process {self.process_id!r} lost: {self.why}"
+
+
+class OutputOverflow(ClientError):
+    """A process wrote more than the client may hold for a consumer that does not read."""
+
+
+class CommandFailed(ClientError):
+    """A command that was to succeed ended with another exit code than 0."""
+
+    def __init__(self, argv: list[str], exit_code: int, stdout: bytes, stderr: bytes) -> None:
+        super().__init__(argv, exit_code, stdout, stderr)
+        self.argv = argv
+        self.exit_code = exit_code
+        self.stdout = stdout
+        self.stderr = stderr
+
+    def __str__(self) -> str:
+        text = f"command {self.argv!r} ended with exit code {self.exit_code}"
+        for name, data in (("stdout", self.stdout), ("stderr", self.stderr)):
+            if data:
+                text += f"\n{name} ends: {data[-2000:].decode(errors='backslashreplace')}"
+        return text

@@ -1,0 +1,243 @@
+"""Files on an executor's machine."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Mapping
+from contextlib import aclosing, asynccontextmanager
+from typing import Any, Final, Literal, NamedTuple
+
+import msgspec
+
+from executors.protocol.binary import decode_base64, encode_base64
+from executors.protocol.files import (
+    MAX_BLOCK_BYTES,
+    MAX_WALK_DEPTH,
+    MAX_WALK_DIRECTORIES,
+    MAX_WALK_ENTRIES,
+    CopyParams,
+    CreateDirectoryParams,
+    DirectoryEntry,
+    HandleParams,
+    Metadata,
+    OpenParams,
+    PathParams,
+    ReadBlockParams,
+    RemoveParams,
+    WalkOptions,
+    WalkParams,
+    WalkResult,
+    WriteBlockParams,
+    WriteFileParams,
+)
+from executors.protocol.methods import (
+    FS_CANONICALIZE,
+    FS_CLOSE,
+    FS_COPY,
+    FS_CREATE_DIRECTORY,
+    FS_GET_METADATA,
+    FS_OPEN,
+    FS_READ_BLOCK,
+    FS_READ_DIRECTORY,
+    FS_READ_FILE,
+    FS_REMOVE,
+    FS_WALK,
+    FS_WRITE_BLOCK,
+    FS_WRITE_FILE,
+)
+from executors.protocol.path_uri import PathUri
+from harness.client.calls import Caller, pipelined
+from harness.client.errors import ConnectionLost
+
+Path = PathUri | str
+"""A path URI; a string must be one too."""
+
+Data = bytes | bytearray | memoryview
+
+BLOCKS_IN_FLIGHT: Final = 4
+
+_handle_numbers = itertools.count(1)
+
+
+class Block(NamedTuple):
+    """What was read at one place of a file; *eof* if the file ended before the length asked for."""
+
+    data: bytes
+    eof: bool
+
+
+class ReadHandle:
+    """A file open for reading; it stays the one that was opened, even if its path is replaced."""
+
+    def __init__(self, caller: Caller, handle_id: str) -> None:
+        self._caller = caller
+        self.handle_id = handle_id
+
+    async def read_block(self, offset: int, length: int = MAX_BLOCK_BYTES) -> Block:
+        """Reads up to *length* bytes, 1 to 1 MiB."""
+        result = await self._caller.call(FS_READ_BLOCK, ReadBlockParams(self.handle_id, offset, length))
+        return Block(decode_base64(result.chunk, "chunk"), result.eof)
+
+    async def stream(self, offset: int = 0) -> AsyncGenerator[bytes, None]:
+        """Reads from *offset* to the end, in order, with several blocks in flight."""
+        while True:
+            async with aclosing(self._blocks(offset)) as blocks:
+                async for data, eof in blocks:
+                    offset += len(data)
+                    if data:
+                        yield data
+                    if eof:
+                        return
+                    if len(data) < MAX_BLOCK_BYTES:
+                        # The blocks under way were asked for at offsets that are wrong now.
+                        break
+
+    async def _blocks(self, offset: int) -> AsyncGenerator[Block, None]:
+        async def requests() -> AsyncIterator[ReadBlockParams]:
+            for start in itertools.count(offset, MAX_BLOCK_BYTES):
+                yield ReadBlockParams(self.handle_id, start, MAX_BLOCK_BYTES)
+
+        async with aclosing(pipelined(self._caller, FS_READ_BLOCK, requests(), BLOCKS_IN_FLIGHT)) as results:
+            async for result in results:
+                yield Block(decode_base64(result.chunk, "chunk"), result.eof)
+
+
+class WriteHandle:
+    """A file open for writing; it was emptied when it was opened."""
+
+    def __init__(self, caller: Caller, handle_id: str) -> None:
+        self._caller = caller
+        self.handle_id = handle_id
+
+    async def write_block(self, offset: int, data: Data) -> None:
+        """Writes up to 1 MiB."""
+        block = encode_base64(data)
+        await self._caller.call(FS_WRITE_BLOCK, WriteBlockParams(self.handle_id, offset, block))
+
+    async def write_stream(self, source: AsyncIterable[Data] | Iterable[Data], offset: int = 0) -> int:
+        """Writes all that *source* yields, with several blocks in flight; returns the bytes written."""
+        end = offset
+
+        async def requests() -> AsyncIterator[WriteBlockParams]:
+            nonlocal end
+            async for data in _iterate(source):
+                view = memoryview(data).cast("B")
+                for start in range(0, len(view), MAX_BLOCK_BYTES):
+                    block = view[start : start + MAX_BLOCK_BYTES]
+                    yield WriteBlockParams(self.handle_id, end, encode_base64(block))
+                    end += len(block)
+
+        async with aclosing(pipelined(self._caller, FS_WRITE_BLOCK, requests(), BLOCKS_IN_FLIGHT)) as results:
+            async for _ in results:
+                pass
+        return end - offset
+
+
+async def _iterate(source: AsyncIterable[Data] | Iterable[Data]) -> AsyncIterator[Data]:
+    if isinstance(source, AsyncIterable):
+        async for data in source:
+            yield data
+    else:
+        for data in source:
+            yield data
+
+
+class Files:
+    """The ``fs/*`` calls. Each raises :class:`RpcError`: NOT_FOUND where there is no such file,
+    INTERNAL_ERROR with the operating system's text otherwise.
+
+    :param sandbox: an intent that every call here is made under; None for none.
+    """
+
+    def __init__(self, caller: Caller, sandbox: Mapping[str, Any] | None = None) -> None:
+        self._caller = caller
+        self._sandbox = None if sandbox is None else msgspec.Raw(msgspec.json.encode(sandbox))
+
+    def sandboxed(self, sandbox: Mapping[str, Any]) -> Files:
+        """The same files, through an intent."""
+        return Files(self._caller, sandbox)
+
+    async def read_file(self, path: Path) -> bytes:
+        """Returns the content of a regular file, links followed."""
+        result = await self._caller.call(FS_READ_FILE, PathParams(str(path), self._sandbox))
+        return decode_base64(result.data_base64, "dataBase64")
+
+    async def write_file(self, path: Path, data: Data) -> None:
+        """Writes a whole file; its directory must exist."""
+        await self._caller.call(FS_WRITE_FILE, WriteFileParams(str(path), encode_base64(data), self._sandbox))
+
+    async def create_directory(self, path: Path, *, recursive: bool = True) -> None:
+        """Creates a directory; with *recursive* its parents too, and it may exist already."""
+        await self._caller.call(
+            FS_CREATE_DIRECTORY, CreateDirectoryParams(str(path), recursive, self._sandbox)
+        )
+
+    async def remove(self, path: Path, *, recursive: bool = True, force: bool = True) -> None:
+        """Removes a file, a link itself, or a directory; with *force* it need not exist."""
+        await self._caller.call(FS_REMOVE, RemoveParams(str(path), recursive, force, self._sandbox))
+
+    async def copy(self, source: Path, destination: Path, *, recursive: bool = False) -> None:
+        """Copies a file, a link itself, or, with *recursive*, a directory."""
+        await self._caller.call(FS_COPY, CopyParams(str(source), str(destination), recursive, self._sandbox))
+
+    async def canonicalize(self, path: Path) -> PathUri:
+        """Returns the path with all links resolved."""
+        result = await self._caller.call(FS_CANONICALIZE, PathParams(str(path), self._sandbox))
+        return PathUri.parse(result.path)
+
+    async def metadata(self, path: Path) -> Metadata:
+        """Tells kind, size and times, links followed."""
+        return await self._caller.call(FS_GET_METADATA, PathParams(str(path), self._sandbox))
+
+    async def read_directory(self, path: Path) -> list[DirectoryEntry]:
+        """Lists the names in a directory, in no particular order."""
+        result = await self._caller.call(FS_READ_DIRECTORY, PathParams(str(path), self._sandbox))
+        return result.entries
+
+    async def walk(
+        self,
+        path: Path,
+        *,
+        max_depth: int = MAX_WALK_DEPTH,
+        max_directories: int = MAX_WALK_DIRECTORIES,
+        max_entries: int = MAX_WALK_ENTRIES,
+        follow_directory_symlinks: bool = False,
+    ) -> WalkResult:
+        """Lists a tree, the root itself left out; by default as far as the protocol allows."""
+        options = WalkOptions(max_depth, max_directories, max_entries, follow_directory_symlinks)
+        return await self._caller.call(FS_WALK, WalkParams(str(path), options, self._sandbox))
+
+    @asynccontextmanager
+    async def open_read(self, path: Path) -> AsyncIterator[ReadHandle]:
+        """Opens a regular file for reading."""
+        async with self._open(path, "read") as handle_id:
+            yield ReadHandle(self._caller, handle_id)
+
+    @asynccontextmanager
+    async def open_replace(self, path: Path) -> AsyncIterator[WriteHandle]:
+        """Creates a file, or empties it, and opens it for writing."""
+        async with self._open(path, "replace") as handle_id:
+            yield WriteHandle(self._caller, handle_id)
+
+    async def stream(self, path: Path) -> AsyncGenerator[bytes, None]:
+        """Yields the content in blocks of up to 1 MiB, several of them in flight."""
+        async with self.open_read(path) as handle, aclosing(handle.stream()) as blocks:
+            async for block in blocks:
+                yield block
+
+    async def write_stream(self, path: Path, source: AsyncIterable[Data] | Iterable[Data]) -> int:
+        """Writes a whole file from *source*, several blocks in flight; returns the bytes written."""
+        async with self.open_replace(path) as handle:
+            return await handle.write_stream(source)
+
+    @asynccontextmanager
+    async def _open(self, path: Path, mode: Literal["read", "replace"]) -> AsyncIterator[str]:
+        handle_id = f"h{next(_handle_numbers)}"
+        await self._caller.call(FS_OPEN, OpenParams(handle_id, str(path), mode, self._sandbox))
+        try:
+            yield handle_id
+        finally:
+            # A handle ends with its connection.
+            with contextlib.suppress(ConnectionLost):
+                await self._caller.call(FS_CLOSE, HandleParams(handle_id))

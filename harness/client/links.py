@@ -1,0 +1,221 @@
+"""The transports as a client needs them: WebSocket, or the pipes of a child process."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import threading
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import IO, Protocol, cast
+
+from picows import WSError, WSFrame, WSMsgType, WSTransport, ws_connect
+
+from executors.transport.base import Receiver, Transport
+from executors.transport.stdio import StdioTransport
+from executors.transport.websocket import Limits, WebSocketTransport
+from harness.client.errors import ConnectFailed
+
+# The smallest limit known of an executor is 16 MiB a frame; a message may have several frames.
+_FRAME_BYTES = 8 * 1024 * 1024
+_NO_STATUS = 1005  # RFC 6455 section 7.4.1: a close frame without a code
+_CHILD_EXIT_SECONDS = 5.0
+
+
+class Link(Transport, Protocol):
+    """A transport that can tell why it ended."""
+
+    def loss(self) -> tuple[int | None, str]:
+        """The close code, None if there was none, and the reason; valid once the connection is lost."""
+
+
+MakeReceiver = Callable[[Link], Receiver]
+
+
+@dataclass(frozen=True)
+class LinkOptions:
+    """How to connect.
+
+    :ivar open_seconds: time for the TCP connection and the WebSocket handshake.
+    :ivar max_frame_size: bytes; a larger frame from the executor ends the connection with 1009.
+    :ivar max_message_size: the same for a message, which may have several frames.
+    :ivar ping_seconds: a silent executor is pinged after this time; 0 for never.
+    :ivar pong_seconds: and the connection is dropped if it stays silent for this time more;
+        at most *ping_seconds*.
+    """
+
+    open_seconds: float = 10.0
+    max_frame_size: int = 128 * 1024 * 1024
+    max_message_size: int = 1024 * 1024 * 1024
+    ping_seconds: float = 15.0
+    pong_seconds: float = 15.0
+
+
+class WebSocketLink(WebSocketTransport):
+    """The client's end of a WebSocket connection."""
+
+    def __init__(self, options: LinkOptions, make_receiver: MakeReceiver) -> None:
+        limits = Limits(options.max_frame_size, options.max_message_size)
+        super().__init__(limits, lambda transport: make_receiver(self))
+        self._reading_paused = False
+        self._pinged = False
+
+    def send(self, message: bytes) -> None:
+        if len(message) <= _FRAME_BYTES:
+            super().send(message)
+            return
+        view = memoryview(message)
+        for start in range(0, len(view), _FRAME_BYTES):
+            kind = WSMsgType.CONTINUATION if start else WSMsgType.TEXT
+            end = start + _FRAME_BYTES
+            self._socket.send(kind, view[start:end], fin=end >= len(view))
+
+    def pause_reading(self) -> None:
+        self._reading_paused = True
+        self._ping_answered()
+        super().pause_reading()
+
+    def resume_reading(self) -> None:
+        self._reading_paused = False
+        super().resume_reading()
+
+    # A pong waits behind whatever else was sent, so while this side does not read, none can
+    # come, and when other data comes instead, the executor lives: only silence counts.
+
+    def send_user_specific_ping(self, transport: WSTransport) -> None:
+        self._pinged = True
+        if self._reading_paused:
+            # picows starts to expect the pong only after this call.
+            asyncio.get_running_loop().call_soon(self._ping_answered)
+        else:
+            transport.send_ping()
+
+    def _ping_answered(self) -> None:
+        if self._pinged:
+            self._pinged = False
+            self._socket.notify_user_specific_pong_received()
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        self._ping_answered()
+        super().on_ws_frame(transport, frame)
+
+    def loss(self) -> tuple[int | None, str]:
+        handshake = self._socket.close_handshake
+        if handshake is None:
+            return None, ""
+        first = handshake.recv if handshake.recv_then_sent else handshake.sent
+        if first is None:
+            return None, ""
+        # An IntEnum, though the stubs do not say so.
+        return int(cast(int, first.code)) or _NO_STATUS, first.reason
+
+
+async def open_websocket(url: str, make_receiver: MakeReceiver, options: LinkOptions) -> WebSocketLink:
+    """Connects to ``ws://HOST:PORT`` or ``wss://…``.
+
+    :raises ConnectFailed: nobody listens there, or no WebSocket server does.
+    """
+    link = WebSocketLink(options, make_receiver)
+    try:
+        async with asyncio.timeout(options.open_seconds):
+            await ws_connect(
+                lambda: link,
+                url,
+                max_frame_size=options.max_frame_size,
+                websocket_handshake_timeout=options.open_seconds,
+                enable_auto_ping=options.ping_seconds > 0,
+                auto_ping_idle_timeout=options.ping_seconds,
+                auto_ping_reply_timeout=options.pong_seconds,
+                max_redirects=0,
+            )
+    except TimeoutError:
+        found = f"no answer within {options.open_seconds:g} s"
+    except (OSError, WSError, ValueError) as error:
+        found = f"{type(error).__name__}: {error}"
+    else:
+        return link
+    raise ConnectFailed(f"cannot connect to {url}: {found}. Does an executor listen there?")
+
+
+class StdioLink(StdioTransport):
+    """The client's end of a child's pipes."""
+
+    def __init__(
+        self, child: subprocess.Popen[bytes], options: LinkOptions, make_receiver: MakeReceiver
+    ) -> None:
+        assert child.stdin is not None and child.stdout is not None
+        self._child = child
+        self._read_ended = threading.Event()
+        super().__init__(
+            child.stdout.fileno(),
+            child.stdin.fileno(),
+            options.max_message_size,
+            lambda transport: make_receiver(self),
+        )
+
+    def loss(self) -> tuple[int | None, str]:
+        status = self._child.poll()
+        return None, "its output ended" if status is None else f"it exited with {status}"
+
+    def _read(self) -> None:
+        try:
+            super()._read()
+        finally:
+            self._read_ended.set()
+
+    def end_child(self) -> None:
+        """Ends the child, by the end of its input or by force, and waits for it. Blocks."""
+        child = self._child
+        assert child.stdin is not None and child.stdout is not None
+        self.abort()
+        self.resume_reading()
+        self._writer.join(_CHILD_EXIT_SECONDS)
+        if self._writer.is_alive():
+            # It does not read. A descriptor must not be closed, and its number used again, under a write.
+            child.kill()
+            self._writer.join()
+        child.stdin.close()
+        try:
+            child.wait(_CHILD_EXIT_SECONDS)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+        # Whoever inherited the child's output may hold it open; then it is left to them.
+        if self._read_ended.wait(_CHILD_EXIT_SECONDS):
+            child.stdout.close()
+
+
+@asynccontextmanager
+async def open_stdio(
+    argv: Sequence[str],
+    make_receiver: MakeReceiver,
+    options: LinkOptions,
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: str | None = None,
+    stderr: IO[bytes] | None = None,
+) -> AsyncIterator[StdioLink]:
+    """Starts *argv*, an executor that speaks over its standard streams, and ends it afterwards.
+
+    :param stderr: where its standard error goes; None for this process's own.
+    :raises ConnectFailed: it cannot be started.
+    """
+    try:
+        child = subprocess.Popen(  # noqa: ASYNC220 - returns once the child runs
+            argv,
+            bufsize=0,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            env=env,
+            cwd=cwd,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise ConnectFailed(f"cannot start {list(argv)!r}: {error}") from error
+    link = StdioLink(child, options, make_receiver)
+    try:
+        yield link
+    finally:
+        await asyncio.shield(asyncio.to_thread(link.end_child))

@@ -1,0 +1,134 @@
+"""What an environment is: a place where an executor runs, and how to bring it up and down."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from executors.protocol.environment import EnvironmentInfo
+from executors.protocol.path_uri import PathUri
+from harness.client import Client, ClientError, RpcError, connect
+
+OpenClient = Callable[[str], AbstractAsyncContextManager[Client]]
+
+
+class EnvironmentFailed(ClientError):
+    """An environment could not be brought up; the text says what was tried and what came of it."""
+
+
+@dataclass(frozen=True)
+class Availability:
+    """Whether an environment can be brought up here.
+
+    :ivar reason: why not.
+    :ivar remedy: what would help.
+    """
+
+    ok: bool
+    reason: str = ""
+    remedy: str = ""
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+    def __str__(self) -> str:
+        return (
+            "available" if self.ok else ": ".join(filter(None, ("not available", self.reason, self.remedy)))
+        )
+
+
+@dataclass(frozen=True)
+class Running:
+    """An executor that runs, and what a tester may know of it.
+
+    :ivar name: the environment's.
+    :ivar url: where the executor listens; for people only, if :meth:`connect` goes another way.
+    :ivar info: what the executor tells of itself.
+    :ivar workspace_root: an empty directory on the executor's machine, removed at the end.
+    :ivar is_remote: the executor has another file system than the tester.
+    :ivar open_client: makes a client, given its name; see :meth:`connect`.
+    :ivar facts: anything worth a line in a report, such as versions.
+    :ivar log: the local file that holds the executor's messages, if there is one.
+    """
+
+    name: str
+    url: str
+    info: EnvironmentInfo
+    workspace_root: PathUri
+    is_remote: bool
+    open_client: OpenClient = field(repr=False)
+    facts: Mapping[str, str] = field(default_factory=dict)
+    log: Path | None = None
+
+    @property
+    def platform(self) -> str:
+        """``linux``, ``windows`` or ``macos``; ``unknown`` for an executor too old to tell."""
+        return self.info.platform_os or "unknown"
+
+    def connect(self, *, client_name: str = "crossexec") -> AbstractAsyncContextManager[Client]:
+        """A new client, with a session of its own."""
+        return self.open_client(client_name)
+
+
+class Environment(ABC):
+    """One kind of place; making the object costs nothing and starts nothing."""
+
+    name: str
+
+    @abstractmethod
+    def available(self) -> Availability:
+        """Tells quickly, without starting anything, whether :meth:`start` can work here."""
+
+    @abstractmethod
+    def start(self) -> AbstractAsyncContextManager[Running]:
+        """Brings an executor up; leaving the context ends it and all that it started.
+
+        :raises EnvironmentFailed: it did not come up.
+        """
+
+
+@asynccontextmanager
+async def running(
+    name: str,
+    url: str,
+    *,
+    is_remote: bool,
+    open_client: OpenClient | None = None,
+    facts: Mapping[str, str] | None = None,
+    log: Path | None = None,
+) -> AsyncIterator[Running]:
+    """Makes the workspace of an executor that is up, and removes it at the end.
+
+    :param open_client: how to connect to it; None to connect to *url*.
+    :raises ConnectFailed: it does not answer.
+    :raises EnvironmentFailed: it has no place for a workspace.
+    """
+
+    def connect_to_url(client_name: str) -> AbstractAsyncContextManager[Client]:
+        return connect(url, client_name=client_name)
+
+    open_client = open_client or connect_to_url
+    async with open_client("crossexec-workspace") as client:
+        info = client.info
+        parent = info.temp_dir or info.cwd
+        if parent is None:
+            raise EnvironmentFailed(
+                f"the executor at {url} tells neither tempDir nor cwd: no place to work in"
+            )
+        root = PathUri.parse(parent).join(f"crossexec-{os.urandom(6).hex()}")
+        await client.files.create_directory(root)
+        told = {"executor": info.executor_version, "shell": info.shell.path, "platform": info.platform_os}
+        known = {key: value for key, value in told.items() if value is not None}
+    try:
+        yield Running(name, url, info, root, is_remote, open_client, {**known, **(facts or {})}, log)
+    finally:
+        # A client of its own, for the tests may have broken every other connection.
+        try:
+            async with open_client("crossexec-workspace") as client:
+                await client.files.remove(root)
+        except (ClientError, RpcError) as error:
+            raise EnvironmentFailed(f"{root} remains on {name} ({url}): {error}") from error
