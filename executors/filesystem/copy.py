@@ -141,8 +141,7 @@ def _copy_tree(source: str, destination: str, mode: int) -> None:
 def _make_directory(name: str, directory: int | None, *, follow: bool = False) -> bool:
     """Returns False if the directory was there, by *follow* also at the end of a link."""
     try:
-        # Nobody else sees what is in it before its own permission bits say so.
-        os.mkdir(name, 0o700, dir_fd=directory)
+        os.mkdir(name, system.NEW_DIRECTORY_MODE, dir_fd=directory)
     except FileExistsError:
         status = os.stat(name, dir_fd=directory, follow_symlinks=follow)
         if not stat.S_ISDIR(status.st_mode):

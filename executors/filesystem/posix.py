@@ -21,6 +21,7 @@ else:
 
 __all__ = [
     "CONVENTION",
+    "NEW_DIRECTORY_MODE",
     "OPEN_FLAGS",
     "TreeCursor",
     "adopt",
@@ -36,11 +37,15 @@ __all__ = [
     "open_regular",
     "read_at",
     "set_mode",
+    "unlink",
     "wire_name",
     "write_at",
 ]
 
 CONVENTION = Convention.POSIX
+
+NEW_DIRECTORY_MODE = 0o700
+"""Until a copied directory gets the mode of its original, nobody else sees what is in it."""
 
 OPEN_FLAGS = os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
 """For any file: does not wait for the other end of a FIFO and takes no terminal."""
@@ -136,6 +141,11 @@ def open_regular(
         os.close(descriptor)
         raise
     return descriptor, status
+
+
+def unlink(name: str, directory: int | None) -> None:
+    """Removes a file or a link itself."""
+    os.unlink(name, dir_fd=directory)
 
 
 def is_link(status: os.stat_result) -> bool:

@@ -27,7 +27,7 @@ def remove(path: str, *, recursive: bool = True, force: bool = True) -> None:
                 _empty(path)
             os.rmdir(name, dir_fd=directory)
         else:
-            _unlink(name, directory)
+            system.unlink(name, directory)
 
 
 def _empty(path: str) -> None:
@@ -40,7 +40,7 @@ def _empty(path: str) -> None:
         while True:
             if pending[-1]:
                 name, is_directory = pending[-1].pop()
-                remove_here = _unlink
+                remove_here = system.unlink
             else:
                 pending.pop()
                 if not pending:
@@ -58,10 +58,6 @@ def _empty(path: str) -> None:
             except OSError as error:
                 error.filename = cursor.path(name)
                 raise
-
-
-def _unlink(name: str, directory: int | None) -> None:
-    os.unlink(name, dir_fd=directory)
 
 
 def _rmdir(name: str, directory: int | None) -> None:

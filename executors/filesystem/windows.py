@@ -20,6 +20,7 @@ assert sys.platform == "win32"
 
 __all__ = [
     "CONVENTION",
+    "NEW_DIRECTORY_MODE",
     "OPEN_FLAGS",
     "TreeCursor",
     "adopt",
@@ -35,11 +36,15 @@ __all__ = [
     "open_regular",
     "read_at",
     "set_mode",
+    "unlink",
     "wire_name",
     "write_at",
 ]
 
 CONVENTION = Convention.WINDOWS
+
+NEW_DIRECTORY_MODE = 0o777
+"""Any other would replace what the directory inherits."""
 
 OPEN_FLAGS = os.O_BINARY | os.O_NOINHERIT
 
@@ -151,6 +156,18 @@ def write_at(descriptor: int, data: bytes | memoryview, offset: int) -> int:
 def created_ms(path: str, directory: int | None, status: os.stat_result) -> int:
     """When the file was created, links followed."""
     return int(getattr(status, "st_birthtime", status.st_ctime) * 1000)
+
+
+def unlink(name: str, directory: int | None) -> None:
+    """Removes a file, link or junction itself, also if it is marked read-only, as git marks its objects."""
+    try:
+        os.unlink(name)
+    except PermissionError:
+        if os.lstat(name).st_file_attributes & stat.FILE_ATTRIBUTE_READONLY:
+            os.chmod(name, stat.S_IWRITE)
+            os.unlink(name)
+        else:
+            raise
 
 
 def is_link(status: os.stat_result) -> bool:

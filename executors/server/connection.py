@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import Any
@@ -64,23 +65,17 @@ class Connection:
         self._tasks: set[asyncio.Task[None]] = set()
         self._working_bytes = 0
         self._reading_paused = False
+        # What the transport had already read when it was paused.
+        self._backlog: deque[bytes] = deque()
         self._lost = False
 
     def message_received(self, data: bytes) -> None:
         if self._lost:
             return
-        request_id: RequestId = UNKNOWN_ID
-        try:
-            message = decode(data)
-            if message.id is msgspec.UNSET or message.method is msgspec.UNSET:
-                self._uncalled_for(message)
-                return
-            request_id = message.id
-            self._call(request_id, message.method, message.params, len(data))
-        except RpcError as error:
-            self._send(encode_error(request_id, error))
-        except Exception as error:
-            self._send(encode_error(request_id, _unexpected(error)))
+        if self._reading_paused:
+            self._backlog.append(data)
+        else:
+            self._take(data)
 
     def pause_writing(self) -> None:
         self._session.processes.pause_output()
@@ -107,6 +102,20 @@ class Connection:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._session.close()
+
+    def _take(self, data: bytes) -> None:
+        request_id: RequestId = UNKNOWN_ID
+        try:
+            message = decode(data)
+            if message.id is msgspec.UNSET or message.method is msgspec.UNSET:
+                self._uncalled_for(message)
+                return
+            request_id = message.id
+            self._call(request_id, message.method, message.params, len(data))
+        except RpcError as error:
+            self._send(encode_error(request_id, error))
+        except Exception as error:
+            self._send(encode_error(request_id, _unexpected(error)))
 
     def _uncalled_for(self, message: Message) -> None:
         """A notification, or a reply to a call that we never make."""
@@ -188,7 +197,10 @@ class Connection:
             and self._transport.send_buffer_size() <= _MAX_UNREAD_REPLY_BYTES // 2
         ):
             self._reading_paused = False
-            self._transport.resume_reading()
+            while self._backlog and not self._reading_paused:
+                self._take(self._backlog.popleft())
+            if not self._reading_paused:
+                self._transport.resume_reading()
 
 
 def _unexpected(error: Exception) -> RpcError:

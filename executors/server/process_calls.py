@@ -36,6 +36,8 @@ _MAX_CLOSED = 1024
 _MAX_CLOSED_OUTPUT_BYTES = 64 * 1024 * 1024
 _MAX_WAITING_READS = 16 * 1024
 _MAX_TERMINAL_SIZE = 65535
+# As good as for ever, and still a number of seconds that a float can hold.
+_MAX_WAIT_MS = 2**53
 
 
 class ProcessCalls:
@@ -129,7 +131,7 @@ class ProcessCalls:
             raise invalid_request(f"unknown process id {params.process_id}")
         after_seq = _not_negative("afterSeq", params.after_seq) or 0
         max_bytes = _not_negative("maxBytes", params.max_bytes)
-        wait_ms = _not_negative("waitMs", params.wait_ms) or 0
+        wait_ms = min(_not_negative("waitMs", params.wait_ms) or 0, _MAX_WAIT_MS)
         if (
             not wait_ms
             or process.log.closed

@@ -15,6 +15,7 @@ from collections import deque
 from executors.transport.base import Receiver, ReceiverFactory
 
 _READ_BYTES = 256 * 1024
+_MAX_UNDELIVERED = 4
 SEND_HIGH_WATER = 1024 * 1024
 SEND_LOW_WATER = 256 * 1024
 
@@ -63,6 +64,7 @@ class StdioTransport:
         self._lines = LineSplitter(line_bytes)
         self._may_read = threading.Event()
         self._may_read.set()
+        self._undelivered = threading.Semaphore(_MAX_UNDELIVERED)
         self._queue: deque[bytes] = deque()
         self._queued = 0
         self._work = threading.Condition()
@@ -128,6 +130,8 @@ class StdioTransport:
             if not data:
                 break
             if lines:
+                # Reading is faster than answering: it must not run ahead by more than a little.
+                self._undelivered.acquire()
                 self._on_loop(self._deliver, lines)
         self._on_loop(self._ended, reason)
 
@@ -141,8 +145,9 @@ class StdioTransport:
     def _deliver(self, lines: list[bytes]) -> None:
         for line in lines:
             if self._lost:
-                return
+                break
             self._receiver.message_received(line)
+        self._undelivered.release()
 
     def _ended(self, reason: str) -> None:
         self.close(1009, reason)

@@ -64,7 +64,9 @@ class WebSocketTransport(WSListener):
         self._receiver: Receiver
 
     def send(self, message: bytes) -> None:
-        self._socket.send(WSMsgType.TEXT, message)
+        # Between the loss of the connection and the word of it, each write would be logged.
+        if not self._stream.is_closing():
+            self._socket.send(WSMsgType.TEXT, message)
 
     def send_buffer_size(self) -> int:
         return self._stream.get_write_buffer_size()

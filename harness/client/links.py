@@ -58,8 +58,13 @@ class WebSocketLink(WebSocketTransport):
     def __init__(self, options: LinkOptions, make_receiver: MakeReceiver) -> None:
         limits = Limits(options.max_frame_size, options.max_message_size)
         super().__init__(limits, lambda transport: make_receiver(self))
+        self.connected = False
         self._reading_paused = False
         self._pinged = False
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        super().on_ws_connected(transport)
+        self.connected = True
 
     def send(self, message: bytes) -> None:
         if len(message) <= _FRAME_BYTES:
@@ -134,7 +139,10 @@ async def open_websocket(url: str, make_receiver: MakeReceiver, options: LinkOpt
     except (OSError, WSError, ValueError) as error:
         found = f"{type(error).__name__}: {error}"
     else:
-        return link
+        if link.connected:
+            return link
+        # To picows this is a handshake that is over.
+        found = "the server closed the connection during the handshake"
     raise ConnectFailed(f"cannot connect to {url}: {found}. Does an executor listen there?")
 
 

@@ -55,14 +55,10 @@ class Loop:
         :raises CallTimeout: it took longer; it is cancelled then.
         """
         seconds = self.timeout if timeout is None else timeout
-        future = asyncio.run_coroutine_threadsafe(call, self._loop)
+        # The clock runs on the loop's side: a call that has taken an event is not called off.
+        future = asyncio.run_coroutine_threadsafe(_within(seconds, call, name), self._loop)
         try:
-            return future.result(seconds)
-        except TimeoutError:
-            # The call's own error, or its result that came at the last moment.
-            if not future.cancel():
-                return future.result()
-            raise CallTimeout(f"{name} did not finish within {seconds:g} s") from None
+            return future.result()
         except BaseException:
             future.cancel()
             raise
@@ -72,6 +68,16 @@ class Loop:
         """Enters an asynchronous context manager."""
         with self._portal.wrap_async_context_manager(context) as entered:
             yield entered
+
+
+async def _within(seconds: float | None, call: Coroutine[Any, Any, R], name: str) -> R:
+    try:
+        async with asyncio.timeout(seconds) as limit:
+            return await call
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        raise CallTimeout(f"{name} did not finish within {seconds:g} s") from None
 
 
 class Face(Generic[T]):

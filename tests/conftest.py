@@ -1,0 +1,34 @@
+"""What the project's own tests share: an executor to talk to, and clients of it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+_ROOT = str(Path(__file__).resolve().parent.parent)
+if _ROOT not in sys.path:
+    sys.path.insert(0, _ROOT)
+
+from tests.support.launch import Executor  # noqa: E402
+from tests.support.watch import holdings  # noqa: E402
+from tests.support.wire import Client  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def executor() -> Iterator[Executor]:
+    """An executor for a module's tests; it must lose nothing and leave without a word on stderr."""
+    with Executor() as executor:
+        with executor.client():
+            before = holdings(executor.pid)
+        yield executor
+        executor.until_holds(before)
+
+
+@pytest.fixture
+def client(executor: Executor) -> Iterator[Client]:
+    """A client of its own, and so a session of its own, whose handshake is over."""
+    with executor.client() as client:
+        yield client
