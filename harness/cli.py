@@ -72,6 +72,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("serve", "run the executor on this machine, for clients elsewhere")
 
     run = add("run", "run a program in an environment", _RUN_EPILOG)
+    run.usage = "crossexec run [-h] [--env NAME | --url URL] [--cwd PATH] [--tty] [-n] -- ARGV..."
     _add_target(run)
     run.add_argument("--cwd", metavar="PATH", help=f"where it runs: {_PATH_HELP}")
     run.add_argument("--tty", action="store_true", help="give it a terminal")
@@ -98,15 +99,18 @@ def make_parser() -> argparse.ArgumentParser:
 
 def _add_target(parser: argparse.ArgumentParser) -> None:
     target = parser.add_mutually_exclusive_group()
-    target.add_argument("--env", metavar="NAME", default="local", help="one that `crossexec envs` lists")
+    target.add_argument(
+        "--env", metavar="NAME", default="local", help="one that `crossexec envs` lists (default: local)"
+    )
     target.add_argument("--url", metavar="URL", help="an executor that listens already: ws://HOST:PORT")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit status."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
+    _open_standard_streams()
     if arguments[:1] == ["serve"]:
-        from executors.__main__ import main as serve
+        from executors.command import main as serve
 
         return serve(list(arguments[1:]), prog="crossexec serve")
     options = make_parser().parse_args(arguments)
@@ -116,6 +120,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not options.argv:
             options.parser.error("no program given; for example: crossexec run -- uname -a")
     return _perform(options)
+
+
+def _open_standard_streams() -> None:
+    """Puts the null device where the caller has closed one, lest another file get its number."""
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
 
 
 def _perform(options: argparse.Namespace) -> int:
@@ -134,7 +147,7 @@ def _perform(options: argparse.Namespace) -> int:
     }
     try:
         status = asyncio.run(commands[options.command](options))
-        sys.stdout.flush()
+        print(end="", flush=True)
         return status
     except KeyboardInterrupt:
         return INTERRUPTED

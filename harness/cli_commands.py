@@ -8,7 +8,6 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
-from typing import BinaryIO
 
 import msgspec
 
@@ -68,7 +67,7 @@ async def get(options: argparse.Namespace) -> int:
         async with client.files.open_read(remote) as handle, aclosing(handle.stream()) as blocks:
             if options.local == "-":
                 async for block in blocks:
-                    await blocking(write_all, sys.stdout.fileno(), block)
+                    await blocking(write_all, 1, block)
                 return 0
             local = Path(options.local)
             if local.is_dir():
@@ -94,12 +93,12 @@ async def put(options: argparse.Namespace) -> int:
     async with open_target(options) as client:
         remote = remote_path(client, options.remote)
         if options.local == "-":
-            await client.files.write_stream(remote, _blocks(sys.stdin.buffer))
+            await client.files.write_stream(remote, _blocks(0))
             return 0
         with open(options.local, "rb") as file:
             if await _is_directory(client, remote):
                 remote = remote.join(Path(options.local).name)
-            await client.files.write_stream(remote, _blocks(file))
+            await client.files.write_stream(remote, _blocks(file.fileno()))
     return 0
 
 
@@ -111,6 +110,6 @@ async def _is_directory(client: Client, path: PathUri) -> bool:
         return False
 
 
-async def _blocks(file: BinaryIO) -> AsyncIterator[bytes]:
-    while block := await blocking(os.read, file.fileno(), 1024 * 1024):
+async def _blocks(fd: int) -> AsyncIterator[bytes]:
+    while block := await blocking(os.read, fd, 1024 * 1024):
         yield block

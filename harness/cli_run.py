@@ -35,9 +35,7 @@ async def run(options: argparse.Namespace) -> int:
     interactive = options.tty and not options.no_stdin
     if interactive and not os.isatty(0):
         raise UsageError("--tty: the standard input is no terminal; leave --tty out, or add -n for no input")
-    # Python's own mark of a standard input that was closed; its number may be another file's by now.
-    closed = sys.stdin is None
-    piped = not (options.no_stdin or options.tty or closed or os.isatty(0))
+    piped = not (options.no_stdin or options.tty or os.isatty(0))
     async with open_target(options) as client:
         cwd = None if options.cwd is None else remote_path(client, options.cwd)
         try:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import stat
 
 from executors.filesystem import system
@@ -153,7 +152,7 @@ class ReplaceHandle:
             self._discard_temporary()
 
     def _open_temporary(self, mode: int) -> None:
-        name = os.path.join(os.path.dirname(self._target), f".{secrets.token_hex(8)}.partial")
+        name = os.path.join(os.path.dirname(self._target), f".{os.urandom(8).hex()}.partial")
         try:
             self._descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | system.OPEN_FLAGS, mode)
         except OSError as error:

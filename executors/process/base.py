@@ -7,8 +7,9 @@ the thread of the event loop and never blocks.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from executors.protocol.processes import Stream
 
@@ -16,8 +17,7 @@ DEFAULT_ROWS = 24
 DEFAULT_COLS = 80
 
 
-@dataclass(frozen=True)
-class SpawnRequest:
+class SpawnRequest(msgspec.Struct, frozen=True):
     """A process to start.
 
     :ivar argv: not empty. A program without a path separator is looked up in the PATH of *env*;
@@ -111,6 +111,9 @@ class Backend(Protocol):
         :raises OSError: the program or the directory is missing or unfit.
         :raises ValueError: *argv* or *env* holds what no process can be given.
         """
+
+    def has_orphans(self) -> bool:
+        """Whether a process may run that outlived the one that started it, whosoever that was."""
 
     async def close(self) -> None:
         """Releases what the backend holds; its processes must have been terminated."""

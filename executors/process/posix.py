@@ -110,6 +110,10 @@ class PosixBackend:
         os.close(self._home)
         self._trees.close()
 
+    def has_orphans(self) -> bool:
+        """See :meth:`executors.process.base.Backend.has_orphans`."""
+        return self._trees.has_orphans(self.is_live)
+
     def is_live(self, pid: int) -> bool:
         """Whether *pid* was started here and is not reaped yet."""
         return pid in self._live

@@ -60,6 +60,11 @@ class TreeKeeper:
         finally:
             resource.setrlimit(resource.RLIMIT_RTTIME, self._own)
 
+    def has_orphans(self, is_live: Callable[[int], bool]) -> bool:
+        """Whether any child is no leader: an orphan that was handed to this process."""
+        with self._spare.lent():
+            return not all(map(is_live, own_children()))
+
     def close(self) -> None:
         self._spare.close()
 
@@ -127,8 +132,7 @@ class ProcessTree:
     def _roots(self, is_live: Callable[[int], bool]) -> list[int]:
         """Returns those of the tree that are children of this process, zombies too."""
         roots = [] if self.leader is None else [self.leader]
-        own_thread = threading.get_native_id()
-        for pid in children(os.getpid(), own_thread):
+        for pid in own_children():
             if not is_live(pid) and mark_of(pid) == self._mark:
                 roots.append(pid)
         return roots
@@ -144,6 +148,11 @@ def mark_of(pid: int) -> int | None:
     at = text.find(_LIMIT_NAME)
     words = text[at + len(_LIMIT_NAME) :].split(None, 1) if at >= 0 else []
     return int(words[0]) if words and words[0].isdigit() else None
+
+
+def own_children() -> Iterator[int]:
+    """Yields the children of this process, if called on the thread that starts all of them."""
+    return children(os.getpid(), threading.get_native_id())
 
 
 def children(pid: int, *threads: int) -> Iterator[int]:

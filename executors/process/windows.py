@@ -22,5 +22,8 @@ class WindowsBackend:
         """
         raise OSError("this executor cannot start processes on Windows yet; its files can be used")
 
+    def has_orphans(self) -> bool:
+        return False
+
     async def close(self) -> None:
         """Holds nothing."""

@@ -32,12 +32,16 @@ def decode_base64(field: Base64, name: str) -> bytes:
     :param name: the field's name on the wire, for the error.
     :raises RpcError: INVALID_PARAMS if the value is no string or no canonical base64.
     """
-    raw = bytes(field)
-    if raw[:1] != b'"':
+    view = memoryview(field)
+    if bytes(view[:1]) != b'"':
         raise invalid_params(f"field `{name}`: expected a base64 string")
     try:
-        if b"\\" in raw:
-            return pybase64.b64decode(_decode_string(raw), validate=True)
-        return pybase64.b64decode(raw[1:-1], validate=True)
+        try:
+            return pybase64.b64decode(view[1:-1], validate=True)
+        except ValueError:
+            # JSON may escape any character, and some encoders do so with the slash.
+            if b"\\" not in bytes(view):
+                raise
+            return pybase64.b64decode(_decode_string(view), validate=True)
     except (binascii.Error, ValueError, msgspec.DecodeError) as error:
         raise invalid_params(f"field `{name}`: invalid base64: {error}") from None

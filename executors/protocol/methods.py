@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
+
+import msgspec
 
 from executors.protocol import environment, files, processes
 
@@ -11,8 +12,7 @@ P = TypeVar("P")
 R = TypeVar("R")
 
 
-@dataclass(frozen=True)
-class Method(Generic[P, R]):
+class Method(msgspec.Struct, Generic[P, R], frozen=True):
     """A call: its name on the wire and the structs of its ``params`` and ``result``."""
 
     name: str
@@ -20,8 +20,7 @@ class Method(Generic[P, R]):
     result: type[R]
 
 
-@dataclass(frozen=True)
-class Notification(Generic[P]):
+class Notification(msgspec.Struct, Generic[P], frozen=True):
     """A message without reply: its name on the wire and the struct of its ``params``."""
 
     name: str

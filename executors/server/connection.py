@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
@@ -24,6 +23,7 @@ from executors.protocol.envelope import (
 from executors.protocol.environment import InitializeParams, InitializeResult
 from executors.protocol.errors import ErrorCode, RpcError, internal_error, invalid_request
 from executors.protocol.methods import INITIALIZE, INITIALIZED, METHODS, NOTIFICATIONS
+from executors.server.environment import environment_info
 from executors.server.handlers import handler
 from executors.server.handshake import Handshake
 from executors.server.session import Session
@@ -31,8 +31,9 @@ from executors.transport.base import Transport
 
 # A peer that sends requests and leaves the replies: its own are not read beyond this.
 _MAX_UNREAD_REPLY_BYTES = 16 * 1024 * 1024
-# Requests that are being worked on: beyond this no more are read until some are done. Those that
-# wait for something the peer may still send (a read with waitMs, a write) are not counted.
+# Requests that are being worked on, with the replies they will have: beyond this no more are read
+# until some are done. Those that wait for something the peer may still send (a read with waitMs, a
+# write) are not counted.
 _MAX_WORKING_BYTES = 64 * 1024 * 1024
 _WAITING = frozenset(("process/read", "process/write", "process/terminate"))
 
@@ -62,7 +63,7 @@ class Connection:
         self._session = make_session(self._notify)
         self._handlers = self._session.handlers()
         self._handlers[INITIALIZE.name] = handler(INITIALIZE, self._initialize)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._working: set[asyncio.Future[Any]] = set()
         self._working_bytes = 0
         self._reading_paused = False
         # What the transport had already read when it was paused.
@@ -97,10 +98,10 @@ class Connection:
         self._transport.abort()
 
     async def _finish(self) -> None:
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        working = list(self._working)
+        for future in working:
+            future.cancel()
+        await asyncio.gather(*working, return_exceptions=True)
         await self._session.close()
 
     def _take(self, data: bytes) -> None:
@@ -137,41 +138,60 @@ class Connection:
         if found is None:
             raise RpcError(ErrorCode.METHOD_NOT_FOUND, f"unknown method `{method}`")
         self._handshake.check_call(method)
-        result = found.call(decode_as(params, found.method.params))
-        if inspect.isawaitable(result):
-            counted = 0 if method in _WAITING else size
-            self._working_bytes += counted
-            task = self._start_task(self._answer(request_id, result, counted))
-            self._tasks.add(task)
-            task.add_done_callback(partial(self._answered, result))
-            if self._working_bytes > _MAX_WORKING_BYTES:
-                self._hold_back()
-        else:
+        decoded = decode_as(params, found.method.params)
+        result = found.call(decoded)
+        if not isinstance(result, asyncio.Future | Coroutine):
             self._send(encode_result(request_id, result))
+            return
+        counted = 0 if method in _WAITING else size
+        if found.reply_bytes is not None:
+            counted += found.reply_bytes(decoded)
+        self._working_bytes += counted
+        if isinstance(result, asyncio.Future):
+            self._working.add(result)
+            result.add_done_callback(partial(self._finished, request_id, counted))
+        else:
+            task = self._start_task(self._answer(request_id, counted, result))
+            self._working.add(task)
+            task.add_done_callback(partial(self._ended, result))
+        if self._working_bytes > _MAX_WORKING_BYTES:
+            self._hold_back()
 
-    async def _answer(self, request_id: RequestId, result: Awaitable[Any], counted: int) -> None:
+    def _finished(self, request_id: RequestId, counted: int, future: asyncio.Future[Any]) -> None:
+        self._working.discard(future)
+        if not future.cancelled():
+            self._reply(request_id, counted, future.result)
+
+    async def _answer(self, request_id: RequestId, counted: int, result: Coroutine[Any, Any, Any]) -> None:
         try:
-            reply = encode_result(request_id, await result)
+            value = await result
+        except Exception as error:
+            self._reply(request_id, counted, partial(_raise, error))
+        else:
+            self._reply(request_id, counted, lambda: value)
+
+    def _ended(self, result: Coroutine[Any, Any, Any], task: asyncio.Task[None]) -> None:
+        self._working.discard(task)
+        # A task that is cancelled before its first step has not touched it.
+        result.close()
+
+    def _reply(self, request_id: RequestId, counted: int, outcome: Callable[[], Any]) -> None:
+        """Sends what *outcome* returns or raises."""
+        self._working_bytes -= counted
+        try:
+            reply = encode_result(request_id, outcome())
         except RpcError as error:
             reply = encode_error(request_id, error)
         except Exception as error:
             reply = encode_error(request_id, _unexpected(error))
-        finally:
-            self._working_bytes -= counted
         self._send(reply)
         self._read_again()
-
-    def _answered(self, result: Awaitable[Any], task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        # A task that is cancelled before its first step has not touched it.
-        if inspect.iscoroutine(result):
-            result.close()
 
     def _initialize(self, params: InitializeParams) -> InitializeResult:
         if params.resume_session_id is not None:
             raise invalid_request(f"unknown session id {params.resume_session_id}")
         self._handshake.initialize_answered()
-        return InitializeResult(self._session.session_id, self._session.info)
+        return InitializeResult(self._session.session_id, environment_info())
 
     def _notify(self, message: bytes) -> None:
         if not self._lost:
@@ -201,6 +221,10 @@ class Connection:
                 self._take(self._backlog.popleft())
             if not self._reading_paused:
                 self._transport.resume_reading()
+
+
+def _raise(error: Exception) -> Any:
+    raise error
 
 
 def _unexpected(error: Exception) -> RpcError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from functools import cache
 
 from executors import __version__
 from executors.protocol.environment import Capabilities, EnvironmentInfo, Shell
@@ -27,8 +28,9 @@ def to_uri(path: str) -> str:
     return str(PathUri.from_native(path, CONVENTION))
 
 
+@cache
 def environment_info() -> EnvironmentInfo:
-    """Asks the operating system; the result may be kept as long as the executor runs."""
+    """Asks the operating system, once; the answers hold as long as the executor runs."""
     name, path = user_shell()
     home = os.path.expanduser("~")
     return EnvironmentInfo(

@@ -9,9 +9,7 @@ from typing import Any
 
 from executors.process import open_backend
 from executors.process.base import Backend
-from executors.protocol.environment import EnvironmentInfo
 from executors.server.connection import Connection
-from executors.server.environment import environment_info
 from executors.server.session import Session
 from executors.server.workers import Workers
 from executors.transport import websocket
@@ -26,12 +24,9 @@ _CLOSE_SECONDS = 2.0
 class Executor:
     """Makes a :class:`Connection` of every transport and waits for all of their tasks."""
 
-    def __init__(
-        self, backend: Backend, workers: Workers, info: EnvironmentInfo, tasks: asyncio.TaskGroup
-    ) -> None:
+    def __init__(self, backend: Backend, workers: Workers, tasks: asyncio.TaskGroup) -> None:
         self._backend = backend
         self._workers = workers
-        self._info = info
         self._tasks = tasks
         self._connections: set[Connection] = set()
         self._closing = False
@@ -72,7 +67,7 @@ class Executor:
             self.unused.set()
 
     def _make_session(self, notify: Callable[[bytes], None]) -> Session:
-        return Session(self._backend, self._workers, self._info, notify)
+        return Session(self._backend, self._workers, notify)
 
     def _start_task(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         return self._tasks.create_task(coroutine)
@@ -87,13 +82,19 @@ async def open_executor() -> AsyncIterator[Executor]:
     loop = asyncio.get_running_loop()
     backend = open_backend(loop)
     workers = Workers()
+    failure: Exception | None = None
     try:
         async with asyncio.TaskGroup() as tasks:
-            executor = Executor(backend, workers, environment_info(), tasks)
+            executor = Executor(backend, workers, tasks)
             try:
                 yield executor
+            except Exception as error:
+                # Kept out of the group that a task group would make of it.
+                failure = error
             finally:
                 await executor.close_connections()
+        if failure is not None:
+            raise failure
     finally:
         workers.close()
         await backend.close()

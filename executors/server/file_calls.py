@@ -91,17 +91,17 @@ class FileCalls:
 
     def handlers(self) -> list[Handler]:
         return [
-            handler(methods.FS_READ_FILE, self._read_file),
+            handler(methods.FS_READ_FILE, self._read_file, self._file_bytes),
             handler(methods.FS_WRITE_FILE, self._write_file),
             handler(methods.FS_CREATE_DIRECTORY, self._create_directory),
             handler(methods.FS_REMOVE, self._remove),
             handler(methods.FS_COPY, self._copy),
             handler(methods.FS_CANONICALIZE, self._canonicalize),
             handler(methods.FS_GET_METADATA, self._get_metadata),
-            handler(methods.FS_READ_DIRECTORY, self._read_directory),
-            handler(methods.FS_WALK, self._walk),
+            handler(methods.FS_READ_DIRECTORY, self._read_directory, _listing_bytes),
+            handler(methods.FS_WALK, self._walk, _listing_bytes),
             handler(methods.FS_OPEN, self._open),
-            handler(methods.FS_READ_BLOCK, self._read_block),
+            handler(methods.FS_READ_BLOCK, self._read_block, _block_bytes),
             handler(methods.FS_WRITE_BLOCK, self._write_block),
             handler(methods.FS_CLOSE, self._close_handle),
         ]
@@ -130,6 +130,15 @@ class FileCalls:
     def _read_file(self, params: PathParams) -> Future[ReadFileResult]:
         path = self._path(params.path, params.sandbox)
         return self._workers.submit(_translated, "read {}", (path,), _read_file, path)
+
+    def _file_bytes(self, params: PathParams) -> int:
+        """About the size of the reply; where asking could hang, a guess."""
+        if not all_local():
+            return MAX_BLOCK_BYTES
+        try:
+            return os.stat(self._path(params.path, None)).st_size * 4 // 3
+        except OSError:
+            return 0
 
     def _write_file(self, params: WriteFileParams) -> Future[Empty]:
         path = self._path(params.path, params.sandbox)
@@ -328,6 +337,15 @@ def _write_block(handle: ReplaceHandle, params: WriteBlockParams) -> Empty:
     except HandleClosedError:
         raise _unknown_handle(params.handle_id) from None
     return _DONE
+
+
+def _block_bytes(params: ReadBlockParams) -> int:
+    return params.len * 4 // 3
+
+
+def _listing_bytes(params: PathParams | WalkParams) -> int:
+    # Most are far smaller; few are larger.
+    return 256 * 1024
 
 
 def _unknown_handle(id: str) -> RpcError:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any, TypeVar
+
+import msgspec
 
 from executors.protocol.methods import Method
 
@@ -12,18 +13,23 @@ P = TypeVar("P")
 R = TypeVar("R")
 
 
-@dataclass(frozen=True)
-class Handler:
+class Handler(msgspec.Struct, frozen=True):
     """One method's answer.
 
     :ivar call: gets the decoded params; returns the result, or an awaitable of it where the
         answer must wait. It raises :class:`~executors.protocol.errors.RpcError` to refuse.
+    :ivar reply_bytes: about how large the reply will be; None where it is always small.
     """
 
     method: Method[Any, Any]
     call: Callable[[Any], Any]
+    reply_bytes: Callable[[Any], int] | None = None
 
 
-def handler(method: Method[P, R], call: Callable[[P], R | Awaitable[R]]) -> Handler:
+def handler(
+    method: Method[P, R],
+    call: Callable[[P], R | Awaitable[R]],
+    reply_bytes: Callable[[P], int] | None = None,
+) -> Handler:
     """Binds *call* to *method*, with types that agree."""
-    return Handler(method, call)
+    return Handler(method, call, reply_bytes)

@@ -86,9 +86,14 @@ class ProcessCalls:
 
         :raises ExceptionGroup: of TimeoutError, if some resist.
         """
-        results = await asyncio.gather(
-            *(process.terminate() for process in self._processes.values()), return_exceptions=True
-        )
+        # Of a closed process only orphans can be left.
+        all_closed_are_over = not self._backend.has_orphans()
+        ending = [
+            process.terminate()
+            for process in self._processes.values()
+            if not (process.log.closed and all_closed_are_over)
+        ]
+        results = await asyncio.gather(*ending, return_exceptions=True)
         errors = [result for result in results if isinstance(result, Exception)]
         for process in self._processes.values():
             process.release()

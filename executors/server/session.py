@@ -9,7 +9,7 @@ from collections.abc import Callable
 from executors.process.base import Backend
 from executors.protocol import methods
 from executors.protocol.environment import Empty, EnvironmentInfo, EnvironmentStatus
-from executors.server.environment import PLATFORM
+from executors.server.environment import PLATFORM, environment_info
 from executors.server.file_calls import FileCalls
 from executors.server.handlers import Handler, handler
 from executors.server.process_calls import ProcessCalls
@@ -24,11 +24,8 @@ class Session:
     :param notify: sends a notification to the client.
     """
 
-    def __init__(
-        self, backend: Backend, workers: Workers, info: EnvironmentInfo, notify: Callable[[bytes], None]
-    ) -> None:
+    def __init__(self, backend: Backend, workers: Workers, notify: Callable[[bytes], None]) -> None:
         self.session_id = str(uuid.uuid4())
-        self.info = info
         self.processes = ProcessCalls(backend, PLATFORM, notify)
         self.files = FileCalls(workers, PLATFORM)
 
@@ -51,7 +48,7 @@ class Session:
         await self.files.close()
 
     def _environment_info(self, params: Empty) -> EnvironmentInfo:
-        return self.info
+        return environment_info()
 
     def _environment_status(self, params: Empty) -> EnvironmentStatus:
         return EnvironmentStatus("ready")

@@ -21,12 +21,14 @@ from picows import (
 )
 
 from executors.transport.base import Receiver, ReceiverFactory
+from executors.transport.linger import Linger
 
 SEND_HIGH_WATER = 1024 * 1024
 SEND_LOW_WATER = 256 * 1024
 # Control frames hold 125 bytes, two of them the code (RFC 6455 section 5.5).
 _MAX_REASON_BYTES = 123
 _NORMAL_CLOSURE = 1000
+_LINGER_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,8 @@ class WebSocketTransport(WSListener):
         self._fragments = bytearray()
         self._in_message = False
         self._owed_pong: bytes | None = None
+        self._ends_in_order = False
+        self._linger: Linger | None = None
         self._socket: WSTransport
         self._stream: asyncio.Transport
         self._receiver: Receiver
@@ -79,6 +83,7 @@ class WebSocketTransport(WSListener):
             self._stream.resume_reading()
 
     def close(self, code: int = 1000, reason: str = "") -> None:
+        self._ends_in_order = True
         # picows takes any number, as it must for the private codes from 3000 on; its stub says less.
         self._socket.send_close(
             cast(WSCloseCode, code), reason.encode()[:_MAX_REASON_BYTES].decode(errors="ignore")
@@ -86,6 +91,9 @@ class WebSocketTransport(WSListener):
         self._socket.disconnect()
 
     def abort(self) -> None:
+        self._ends_in_order = True
+        if self._linger is not None:
+            self._linger.end()
         self._socket.disconnect(graceful=False)
 
     def on_ws_connected(self, transport: WSTransport) -> None:
@@ -112,7 +120,19 @@ class WebSocketTransport(WSListener):
             self._fragment_received(frame)
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
-        self._receiver.connection_lost()
+        broken = transport.is_close_frame_sent and not self._ends_in_order
+        if not broken or transport.is_client_side:
+            self._receiver.connection_lost()
+            return
+        # The peer may be in the middle of what it must not send. The stream's own socket is about to be
+        # closed, so that a duplicate has to go on.
+        try:
+            duplicate = self._stream.get_extra_info("socket").dup()
+        except OSError:
+            self._receiver.connection_lost()
+        else:
+            loop = asyncio.get_running_loop()
+            self._linger = Linger(loop, duplicate, _LINGER_SECONDS, self._receiver.connection_lost)
 
     def pause_writing(self) -> None:
         self._receiver.pause_writing()

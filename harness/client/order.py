@@ -44,7 +44,7 @@ class Order:
         An event that was there before is dropped.
         """
         seq = event.seq
-        if seq < self._next or seq in self._held:
+        if seq < self._next:
             return ()
         if isinstance(event, ExitedEvent):
             self._has_exited = True

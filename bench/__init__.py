@@ -1,0 +1,1 @@
+"""Benchmarks: one executor against its targets, or several against each other."""

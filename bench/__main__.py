@@ -1,0 +1,229 @@
+"""``python -m bench``: runs the measures and prints what came out."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import datetime
+import os
+import platform
+import shlex
+import sys
+import tempfile
+import time
+from contextlib import AsyncExitStack
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from bench.launch import LaunchError, Target, running
+from bench.measures import MEASURES, Bench, Measure, Settings, Unmeasurable
+from bench.results import Results, Series, reached, to_json, to_table
+
+_MEASURE_SECONDS = 20.0
+_MAX_FAILURES = 2
+_FULL = (5, 1.0, 100.0)
+_QUICK = (2, 0.25, 22.0)
+
+_EPILOG = """\
+All executors take part in every round, one after the other. The first one is
+held against the goals, and its numbers against those of the others.
+
+exit status: 0 measured, 1 --check and a goal was missed or not measured,
+2 wrong usage, or an executor did not start
+"""
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench",
+        description="Measure executors: latency, throughput and memory.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--launch",
+        metavar="NAME=COMMAND",
+        action="append",
+        dest="targets",
+        type=_launch,
+        help="start COMMAND, whose first line of output is its ws:// URL; may be repeated (default: "
+        "crossexec=this Python's -m executors --listen ws://127.0.0.1:0)",
+    )
+    parser.add_argument(
+        "--url",
+        metavar="[NAME=]URL",
+        action="append",
+        dest="targets",
+        type=_url,
+        help="measure an executor that listens already, without launch and memory; may be repeated",
+    )
+    parser.add_argument(
+        "--only",
+        metavar="NAME,...",
+        type=_only,
+        default=MEASURES,
+        help=f"of {', '.join(measure.key for measure in MEASURES)}",
+    )
+    parser.add_argument("--quick", action="store_true", help="fewer rounds of a quarter of the size")
+    parser.add_argument("--json", metavar="FILE", help="write the results as JSON; - for standard output")
+    parser.add_argument("--check", action="store_true", help="exit with 1 unless all goals are reached")
+    parser.add_argument("--verify", action="store_true", help="decode and compare all data; costs throughput")
+    parser.add_argument(
+        "--no-quickack",
+        action="store_true",
+        help="leave TCP acknowledgements to the kernel, as most clients do",
+    )
+    return parser
+
+
+def main() -> int:
+    parser = make_parser()
+    options = parser.parse_args()
+    if not sys.platform.startswith("linux"):
+        parser.error("the measures read /proc: run them on Linux")
+    own = shlex.join([sys.executable, "-m", "executors", "--listen", "ws://127.0.0.1:0"])
+    targets: list[Target] = options.targets or [Target("crossexec", command=own)]
+    names = [target.name for target in targets]
+    if len(set(names)) < len(names):
+        parser.error(f"names must differ: {', '.join(names)}; give NAME=... to each")
+    rounds, scale, seconds = _QUICK if options.quick else _FULL
+    settings = Settings(scale=scale, verify=options.verify, quickack=not options.no_quickack)
+    load = os.getloadavg()[0]
+    begin = time.monotonic()
+    try:
+        results, done = asyncio.run(_run(targets, options.only, settings, rounds, begin + seconds))
+    except (LaunchError, OSError) as error:
+        print(f"python -m bench: {error}", file=sys.stderr)
+        return 2
+    report = {
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "host": {
+            "processors": len(os.sched_getaffinity(0)),
+            "kernel": platform.release(),
+            "machine": platform.machine(),
+            "loadBefore": load,
+        },
+        "client": {
+            "python": platform.python_version(),
+            "picows": version("picows"),
+            "quickack": settings.quickack,
+            "verify": settings.verify,
+        },
+        "rounds": done,
+        "scale": scale,
+        "seconds": round(time.monotonic() - begin, 1),
+        "measures": to_json(options.only, results),
+    }
+    table = to_table(options.only, results)
+    # With the JSON on standard output, the table must not get in between.
+    print(table, file=sys.stderr if options.json == "-" else sys.stdout)
+    if options.json:
+        _write_json(options.json, report)
+    missed = [
+        measure.key
+        for measure in options.only
+        if measure.goal is not None and not reached(measure, results[measure.key][names[0]])
+    ]
+    return 1 if options.check and missed else 0
+
+
+async def _run(
+    targets: list[Target], measures: list[Measure], settings: Settings, rounds: int, deadline: float
+) -> tuple[Results, int]:
+    """Returns the results and how many rounds there was time for."""
+    results: Results = {measure.key: {target.name: Series() for target in targets} for measure in measures}
+    with tempfile.TemporaryDirectory(prefix="crossexec-bench-") as folder:
+        async with AsyncExitStack() as stack:
+            benches = [
+                Bench(target, await stack.enter_async_context(running(target)), Path(folder), settings)
+                for target in targets
+            ]
+            for number in range(rounds):
+                for measure in measures:
+                    if measure.fresh and number > 1:
+                        continue
+                    for bench in benches:
+                        if number and time.monotonic() > deadline:
+                            return results, number
+                        _progress(f"round {number + 1}/{rounds}: {measure.key}, {bench.target.name}")
+                        await _measure(measure, bench, results[measure.key][bench.target.name], deadline)
+    _progress("")
+    return results, rounds
+
+
+async def _measure(measure: Measure, bench: Bench, series: Series, deadline: float) -> None:
+    """Adds one round to *series*, or the reason why there is none."""
+    if series.given_up:
+        return
+    seconds = min(_MEASURE_SECONDS, deadline - time.monotonic())
+    amount = measure.amount if measure.fresh else max(1, round(measure.amount * bench.settings.scale))
+    try:
+        if seconds <= 0:
+            raise TimeoutError
+        async with asyncio.timeout(seconds):
+            if not measure.fresh:
+                await measure.run(bench, max(1, amount // 16))
+            before = bench.executor.cpu_seconds()
+            values = await measure.run(bench, amount)
+            after = bench.executor.cpu_seconds()
+    except TimeoutError:
+        if seconds == _MEASURE_SECONDS:
+            series.failures.append(f"not done after {seconds:g} s")
+            series.given_up = len(series.failures) >= _MAX_FAILURES
+        elif not series.rounds:
+            series.failures.append("no time was left")
+    except Unmeasurable as reason:
+        series.failures.append(str(reason))
+        series.given_up = True
+    except Exception as error:
+        series.failures.append(f"{type(error).__name__}: {error}")
+        series.given_up = len(series.failures) >= _MAX_FAILURES
+    else:
+        series.rounds.append(values)
+        if measure.operation and before is not None and after is not None:
+            series.operations += amount
+            series.cpu_seconds += after - before
+
+
+def _progress(text: str) -> None:
+    if sys.stderr.isatty():
+        print(f"\r{text:<70}\r", end="", file=sys.stderr, flush=True)
+
+
+def _write_json(name: str, report: dict[str, Any]) -> None:
+    data = msgspec.json.format(msgspec.json.encode(report), indent=2)
+    if name == "-":
+        sys.stdout.write(data.decode() + "\n")
+    else:
+        Path(name).write_bytes(data + b"\n")
+
+
+def _launch(text: str) -> Target:
+    name, _, command = text.partition("=")
+    if not name.strip() or not command.strip():
+        raise argparse.ArgumentTypeError(f"expected NAME=COMMAND, found {text!r}")
+    return Target(name.strip(), command=command)
+
+
+def _url(text: str) -> Target:
+    name, equals, url = text.rpartition("=") if not text.startswith("ws://") else ("", "", text)
+    if not url.startswith("ws://"):
+        raise argparse.ArgumentTypeError(f"expected ws://HOST:PORT, found {url!r}")
+    return Target(name if equals else url.removeprefix("ws://"), url=url)
+
+
+def _only(text: str) -> list[Measure]:
+    known = {measure.key: measure for measure in MEASURES}
+    try:
+        return [known[key] for key in text.split(",")]
+    except KeyError as error:
+        raise argparse.ArgumentTypeError(
+            f"unknown measure {error.args[0]!r}; known: {', '.join(known)}"
+        ) from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

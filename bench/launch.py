@@ -1,0 +1,155 @@
+"""Starts executors, ends them, and asks Linux what they use."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+import signal
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+
+_START_SECONDS = 30.0
+_END_SECONDS = 5.0
+
+
+class LaunchError(Exception):
+    """A command did not become an executor."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is measured: a command to launch, or a URL where an executor listens already."""
+
+    name: str
+    command: str = ""
+    url: str = ""
+
+
+@dataclass
+class Executor:
+    """One that listens.
+
+    :ivar pids: its process and those below it at the time it began to listen: a command may be a
+        launcher. Empty for one that was not launched here.
+    :ivar start_seconds: from the launch to the line with the URL; 0 if not launched here.
+    """
+
+    url: str
+    pids: list[int] = field(default_factory=list)
+    start_seconds: float = 0.0
+
+    def cpu_seconds(self) -> float | None:
+        """Returns the processor time of all threads so far, without that of ended children."""
+        total = 0.0
+        for pid in self.pids:
+            # The clock of another process, as clock_getcpuclockid(3) makes it.
+            try:
+                total += time.clock_gettime((~pid << 3) | 2)
+            except OSError:
+                return None
+        return total if self.pids else None
+
+    def memory(self, name: str) -> float | None:
+        """Returns the sum of a field of /proc/PID/status, such as VmRSS, in MiB."""
+        return self._sum("status", name)
+
+    def proportional(self) -> float | None:
+        """Returns the proportional set size in MiB; None without the right to read it."""
+        return self._sum("smaps_rollup", "Pss")
+
+    def reset_peak(self) -> None:
+        """Lets VmHWM begin again from what is resident now (proc(5), clear_refs)."""
+        for pid in self.pids:
+            with open(f"/proc/{pid}/clear_refs", "w") as file:
+                file.write("5")
+
+    def _sum(self, file_name: str, field_name: str) -> float | None:
+        total = 0
+        for pid in self.pids:
+            try:
+                with open(f"/proc/{pid}/{file_name}") as file:
+                    lines = [line for line in file if line.startswith(f"{field_name}:")]
+            except OSError:
+                return None
+            if not lines:
+                return None
+            total += int(lines[0].split()[1])
+        return total / 1024 if self.pids else None
+
+
+@asynccontextmanager
+async def running(target: Target) -> AsyncIterator[Executor]:
+    """Yields the executor of *target*; one that is launched has ended afterwards.
+
+    :raises LaunchError: the command ended, or printed no URL within 30 s.
+    """
+    if target.url:
+        yield Executor(target.url)
+        return
+    with tempfile.TemporaryFile() as messages:
+        begin = time.perf_counter()
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *shlex.split(target.command),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=messages,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise LaunchError(f"{target.name}: cannot start {target.command!r}: {error}") from None
+        try:
+            yield await _listening(target, process, begin)
+        except LaunchError as error:
+            messages.seek(0)
+            raise LaunchError(f"{error}; it said: {messages.read().decode(errors='replace')}") from None
+        finally:
+            await _end(process)
+
+
+async def _listening(target: Target, process: asyncio.subprocess.Process, begin: float) -> Executor:
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(_START_SECONDS):
+            line = (await process.stdout.readline()).decode(errors="replace").strip()
+    except TimeoutError:
+        line = f"nothing within {_START_SECONDS:g} s"
+    took = time.perf_counter() - begin
+    if not line.startswith("ws://"):
+        raise LaunchError(
+            f"{target.name}: the first line of {target.command!r} must be its ws:// URL, found {line!r}"
+        )
+    return Executor(line, _with_descendants(process.pid), took)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Asks the process and its group to end, then kills what is left of it."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_END_SECONDS):
+                await process.wait()
+
+
+def _with_descendants(pid: int) -> list[int]:
+    found = [pid]
+    for each in found:
+        with suppress(OSError):
+            for thread in os.listdir(f"/proc/{each}/task"):
+                with open(f"/proc/{each}/task/{thread}/children") as file:
+                    found.extend(int(word) for word in file.read().split())
+    return found
+
+
+def characters_written(pid: int) -> int | None:
+    """Returns what process *pid* has written so far, in bytes; None once it has ended."""
+    try:
+        with open(f"/proc/{pid}/io") as file:
+            return next(int(line.split()[1]) for line in file if line.startswith("wchar:"))
+    except (OSError, StopIteration):
+        return None

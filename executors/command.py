@@ -1,0 +1,158 @@
+"""The executor's command line."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import logging
+import os
+import signal
+import sys
+import threading
+
+from executors import __version__
+from executors.memory import keep_freed_memory
+from executors.server.executor import serve_stdio, serve_websocket
+from executors.transport.stdio import take_standard_streams
+from executors.transport.websocket import Limits, parse_listen_url
+
+_DESCRIPTION = """\
+Run processes and touch files on this machine for a client elsewhere: JSON-RPC
+over WebSocket or over stdin and stdout.
+
+Whoever can connect can do what the user of this command can do: listen on
+loopback only, unless the network in between is yours. Requests with an Origin
+header, which browsers send, are refused.
+"""
+
+_EPILOG = """\
+The first line on stdout is the URL that clients connect to. SIGINT and SIGTERM
+end the executor and every process that it has started.
+
+exit status: 0 ended as asked, 1 cannot listen, 2 wrong usage
+"""
+
+
+def make_parser(prog: str = "python -m executors") -> argparse.ArgumentParser:
+    defaults = Limits()
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--listen",
+        metavar="URL",
+        default="ws://127.0.0.1:0",
+        help="ws://IP:PORT, port 0 for any free one, or stdio (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--exit-with-parent",
+        action="store_true",
+        help="end when stdin ends, so that the executor never outlives whoever started it",
+    )
+    parser.add_argument(
+        "--max-frame-bytes",
+        type=_positive,
+        metavar="N",
+        default=defaults.frame_bytes,
+        help="largest WebSocket frame from a client (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--max-message-bytes",
+        type=_positive,
+        metavar="N",
+        default=defaults.message_bytes,
+        help="largest message, in one frame or line or in several frames (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--ping-seconds",
+        type=float,
+        metavar="S",
+        default=defaults.ping_seconds,
+        help="ping a client that is silent for so long, drop it after as long again; 0 for never "
+        "(default: %(default)g)",
+    )
+    parser.add_argument("--version", action="version", version=f"crossexec executor {__version__}")
+    return parser
+
+
+def main(arguments: list[str] | None = None, prog: str = "python -m executors") -> int:
+    """Runs the executor; returns its exit status."""
+    parser = make_parser(prog)
+    options = parser.parse_args(arguments)
+    if sys.getfilesystemencoding() != "utf-8":
+        # Paths on the wire are UTF-8 or raw bytes; in another locale Python would recode them.
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    # What a peer gets wrong is answered to the peer, not logged here as a fault.
+    logging.getLogger("picows").setLevel(logging.CRITICAL)
+    if options.listen in ("stdio", "stdio://"):
+        if options.exit_with_parent:
+            parser.error("--exit-with-parent: with --listen stdio that is always so")
+    else:
+        try:
+            parse_listen_url(options.listen)
+        except ValueError as error:
+            parser.error(f"--listen: {error}; or stdio")
+    try:
+        asyncio.run(_serve(options))
+    except OSError as error:
+        print(f"{prog}: cannot listen on {options.listen}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+async def _serve(options: argparse.Namespace) -> None:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    _stop_on_signals(loop, stop)
+    # What was made so far lives as long as the program: the collector need never look at it.
+    gc.freeze()
+    gc.enable()
+    keep_freed_memory()
+    if options.listen.startswith("stdio"):
+        read_fd, write_fd = take_standard_streams()
+        await serve_stdio(read_fd, write_fd, options.max_message_bytes, stop)
+        return
+    if options.exit_with_parent:
+        threading.Thread(target=_watch_stdin, args=(loop, stop), name="parent-watch", daemon=True).start()
+    limits = Limits(
+        frame_bytes=options.max_frame_bytes,
+        message_bytes=options.max_message_bytes,
+        ping_seconds=options.ping_seconds,
+    )
+    await serve_websocket(options.listen, limits, stop, lambda url: print(url, flush=True))
+
+
+def _stop_on_signals(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        try:
+            loop.add_signal_handler(number, stop.set)
+        except NotImplementedError:
+            # Event loops on Windows have no signal handlers of their own.
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
+
+
+def _watch_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    try:
+        while os.read(0, 4096):
+            pass
+    except OSError:
+        pass
+    try:
+        loop.call_soon_threadsafe(stop.set)
+    except RuntimeError:
+        # The loop has ended already.
+        return
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not positive")
+    return number

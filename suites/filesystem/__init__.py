@@ -1,0 +1,1 @@
+"""Files: whole, in blocks, as trees."""

@@ -1,0 +1,1 @@
+"""Paths: every name, every spelling, every refusal."""

@@ -1,0 +1,5 @@
+"""What the tests of this folder share."""
+
+from suites.asking import _found, once
+
+__all__ = ["_found", "once"]

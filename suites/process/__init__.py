@@ -1,0 +1,1 @@
+"""Processes: start, output, input, signals, the end."""

@@ -1,0 +1,1 @@
+"""The protocol itself: handshake, errors, order, load."""

@@ -1,0 +1,1 @@
+"""Shells and programs: arguments, variables, directories, input, output, terminals, exit codes."""

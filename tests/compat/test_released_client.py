@@ -1,0 +1,321 @@
+"""The released client, driven by a model that is no model, against our executor and its own."""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+import select
+from collections import Counter
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+
+from executors.protocol.errors import ErrorCode
+from tests.compat.model import StubModel, ToolCall, run
+from tests.compat.peer import Peer, Turn, skip_without_peer
+from tests.compat.relay import Relay
+from tests.support.launch import Executor
+from tests.support.watch import SECONDS, until
+
+skip_without_peer()
+
+PATCH = """apply_patch <<'EOF'
+*** Begin Patch
+*** Add File: new/größe.txt
++hello
+*** Delete File: gone.txt
+*** Update File: old.txt
+*** Move to: moved.txt
+@@
+ one
+-two
++zwei
+*** End Patch
+EOF"""
+
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+
+
+def ended(output: str) -> tuple[int, str]:
+    """Returns exit code and output of a command, out of what the model is told."""
+    found = re.search(r"^Process exited with code (-?\d+)$.*?^Output:\n(.*)", output, re.M | re.S)
+    assert found, output
+    return int(found[1]), found[2].replace("\r\n", "\n")
+
+
+def session(output: str) -> int:
+    """Returns the number under which the client keeps a command that runs on."""
+    found = re.search(r"^Process running with session ID (\d+)$", output, re.M)
+    assert found, output
+    return int(found[1])
+
+
+def write(chars: str, after: Fifo | None = None, yield_time_ms: int = 250) -> ToolCall:
+    """Writes to the command that the call before has started or written to.
+
+    :param after: the command must have written there first.
+    :param yield_time_ms: how long the client waits for the command's end.
+    """
+
+    def arguments(output: str) -> dict[str, Any]:
+        if after is not None:
+            after.wait()
+        return {"session_id": session(output), "chars": chars, "yield_time_ms": yield_time_ms}
+
+    return ToolCall("write_stdin", arguments)
+
+
+class Fifo:
+    """What a command and a test tell each other of where they are."""
+
+    def __init__(self, path: Path) -> None:
+        os.mkfifo(path)
+        self.path = path
+        # For reading and writing, so that neither end waits for the other to open.
+        self._file = open(path, "r+b", buffering=0)  # noqa: SIM115
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def wait(self) -> None:
+        readable, _, _ = select.select([self._file], [], [], SECONDS)
+        assert readable, f"nobody wrote to {self.path}"
+
+    def tell(self) -> None:
+        self._file.write(b"\n")
+
+
+def project(path: Path) -> Path:
+    """Makes a folder with files that the tests' calls touch."""
+    path.mkdir()
+    for name, text in {"gone.txt": "x\n", "old.txt": "one\ntwo\n", "AGENTS.md": "Mind the gap.\n"}.items():
+        (path / name).write_text(text)
+    (path / "pixel.png").write_bytes(base64.b64decode(PIXEL))
+    add_skill(path, "knit")
+    return path
+
+
+def add_skill(path: Path, name: str) -> None:
+    folder = path / ".agents/skills" / name
+    folder.mkdir(parents=True)
+    about = f"---\nname: {name.strip('.')}\ndescription: How to {name.strip('.')}.\n---\n"
+    (folder / "SKILL.md").write_text(about)
+
+
+def gap_of_ours(request: pytest.FixtureRequest, reason: str) -> None:
+    """Expects the test to fail with our executor; it fails where it does not."""
+    if request.getfixturevalue("executor_url") != request.getfixturevalue("released_url"):
+        request.applymarker(pytest.mark.xfail(strict=True, raises=AssertionError, reason=reason))
+
+
+def test_output_and_exit_code_of_commands(peer: Peer, executor_url: str, tmp_path: Path) -> None:
+    expected = {
+        "echo out; pwd": (0, f"out\n{tmp_path}\n"),
+        "echo err >&2; exit 7": (7, "err\n"),
+        "printf 'grüße 日本\\n'": (0, "grüße 日本\n"),
+        "printf 'a\\377b'": (0, "a\N{REPLACEMENT CHARACTER}b"),
+        "sleep 3; echo late": (0, "late\n"),
+        "kill -KILL $$": (137, ""),
+        "exec >&- 2>&-; exit 9": (9, ""),
+        "cat; echo $?": (0, "0\n"),
+    }
+    turn = peer.ask([run(cmd) for cmd in expected], executor_url, tmp_path)
+    assert dict(zip(expected, map(ended, turn.outputs), strict=True)) == expected
+    assert turn.refusals() == []
+
+
+def test_a_megabyte_of_output_arrives_whole(peer: Peer, executor_url: str, tmp_path: Path) -> None:
+    turn = peer.ask([run("seq 1 200000")], executor_url, tmp_path)
+    code, shown = ended(turn.output)
+    # The client shows a model the beginning and the end only.
+    assert (code, shown.splitlines()[-2:]) == (0, ["199999", "200000"])
+    chunks = [told["chunk"] for told in turn.relay.notifications("process/output")]
+    whole = b"".join(map(base64.b64decode, chunks))
+    assert whole == b"".join(b"%d\n" % number for number in range(1, 200001))
+    assert turn.refusals() == []
+
+
+def test_working_directories(peer: Peer, executor_url: str, tmp_path: Path) -> None:
+    cwd = tmp_path / "100% grüße #1?"
+    (cwd / "sub").mkdir(parents=True)
+    calls = [run("pwd"), run("pwd", workdir="sub"), run("pwd", workdir="/"), run("pwd", workdir="none")]
+    turn = peer.ask(calls, executor_url, cwd)
+    assert [ended(output) for output in turn.outputs[:3]] == [
+        (0, f"{cwd}\n"),
+        (0, f"{cwd}/sub\n"),
+        (0, "/\n"),
+    ]
+    assert "No such file or directory" in turn.outputs[3]
+    ((method, _, reply),) = turn.refusals()
+    assert (method, reply["error"]["code"]) == ("process/start", ErrorCode.INTERNAL_ERROR)
+
+
+def test_a_terminal(peer: Peer, executor_url: str, tmp_path: Path) -> None:
+    with Fifo(tmp_path / "ready") as ready:
+        cmd = "stty size; echo >ready; cat; echo over"
+        calls = [
+            run(cmd, tty=True, yield_time_ms=250),
+            write("grüße\n", after=ready),
+            write("\x04", yield_time_ms=20_000),
+        ]
+        turn = peer.ask(calls, executor_url, tmp_path)
+    everything = "".join(output.partition("Output:\n")[2] for output in turn.outputs).replace("\r\n", "\n")
+    # Once as the terminal's echo and once by cat.
+    assert everything == "24 80\ngrüße\ngrüße\nover\n"
+    assert ended(turn.outputs[-1])[0] == 0
+    assert {told["stream"] for told in turn.relay.notifications("process/output")} == {"pty"}
+    assert turn.refusals() == []
+
+
+def test_an_interrupt_lets_the_command_end_itself(peer: Peer, executor_url: str, tmp_path: Path) -> None:
+    with Fifo(tmp_path / "ready") as ready:
+        cmd = "trap 'echo caught; exit 3' INT; echo >ready; while :; do sleep 0.1; done"
+        calls = [run(cmd, yield_time_ms=250), write("\x03", after=ready, yield_time_ms=20_000)]
+        turn = peer.ask(calls, executor_url, tmp_path)
+    code, shown = ended(turn.outputs[1])
+    assert (code, shown) == (3, "caught\n")
+    assert turn.relay.methods()["process/signal"] == 1
+    assert turn.refusals() == []
+
+
+def test_a_background_child_keeps_the_command_open(peer: Peer, executor_url: str, tmp_path: Path) -> None:
+    turn = peer.ask([run("sleep 600 & echo started", yield_time_ms=1000)], executor_url, tmp_path)
+    assert session(turn.output)
+    assert turn.output.endswith("started\n")
+    (exited,) = turn.relay.notifications("process/exited")
+    assert exited["exitCode"] == 0
+    assert turn.relay.methods()["process/terminate"]
+
+
+def test_the_background_child_ends_with_the_client(peer: Peer, executor: Executor, tmp_path: Path) -> None:
+    turn = peer.ask([run("sleep 600 & echo $!", yield_time_ms=1000)], executor.url, tmp_path)
+    pid = int(turn.output.split()[-1])
+    until(lambda: not Path(f"/proc/{pid}").exists(), f"process {pid} has ended")
+
+
+def test_a_patch_is_applied_to_files(peer: Peer, executor_url: str, tmp_path: Path) -> None:
+    cwd = project(tmp_path / "project")
+    turn = peer.ask([run(PATCH)], executor_url, cwd)
+    assert "Success" in turn.output
+    assert (cwd / "new/größe.txt").read_text() == "hello\n"
+    assert (cwd / "moved.txt").read_text() == "one\nzwei\n"
+    assert not (cwd / "gone.txt").exists()
+    assert not (cwd / "old.txt").exists()
+    assert turn.relay.methods()["fs/writeFile"] >= 2
+    assert turn.relay.methods()["process/start"] == 0
+
+
+def test_the_client_reads_images_instructions_and_skills(
+    peer: Peer, executor_url: str, tmp_path: Path
+) -> None:
+    cwd = project(tmp_path / "project")
+    turn = peer.ask([ToolCall("view_image", {"path": "pixel.png"})], executor_url, cwd)
+    assert PIXEL in turn.output
+    told = str(turn.model.requests[0]["input"])
+    assert "Mind the gap." in told
+    assert "How to knit." in told
+    assert turn.refusals() == []
+
+
+def test_a_walk_leaves_hidden_folders_alone(
+    peer: Peer, executor_url: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    gap_of_ours(request, "our fs/walk does not know pruneHiddenDirectories")
+    cwd = project(tmp_path / "project")
+    add_skill(cwd, ".hide")
+    turn = peer.ask([], executor_url, cwd)
+    (walk,) = turn.relay.called("fs/walk")
+    assert walk.params["options"]["pruneHiddenDirectories"] is True
+    assert walk.reply is not None
+    names = {entry["path"].rpartition("/skills/")[2] for entry in walk.reply["result"]["entries"]}
+    assert names == {".hide", "knit", "knit/SKILL.md"}
+    assert "How to hide." not in str(turn.model.requests[0]["input"])
+
+
+def test_a_sandbox_is_enforced_or_refused(peer: Peer, executor_url: str, tmp_path: Path) -> None:
+    turn = peer.ask(
+        [run("echo x > touched; echo $?"), run(PATCH)],
+        executor_url,
+        project(tmp_path / "p"),
+        sandbox_mode="read-only",
+    )
+    start, *_ = turn.relay.called("process/start")
+    assert start.params["sandbox"]["permissions"]["type"] == "managed"
+    assert not (tmp_path / "p/touched").exists()
+    assert not (tmp_path / "p/new").exists()
+
+
+def test_a_command_survives_its_connection(
+    peer: Peer, executor_url: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    gap_of_ours(request, "our sessions end with their connection")
+    with Fifo(tmp_path / "started") as started, Fifo(tmp_path / "go") as go:
+
+        def cut(relay: Relay) -> None:
+            started.wait()
+            relay.cut()
+            go.tell()
+
+        cmd = "echo before; echo >started; read x <go; echo after; exit 4"
+        calls = [run(cmd, yield_time_ms=20_000), run("echo on")]
+        turn = peer.ask(calls, executor_url, tmp_path, meanwhile=cut)
+    assert len(turn.relay.conversations) > 1
+    assert ended(turn.outputs[1]) == (0, "on\n")
+    assert ended(turn.outputs[0]) == (4, "before\nafter\n")
+    assert [each.params["resumeSessionId"] is None for each in turn.relay.called("initialize")] == [
+        True,
+        False,
+    ]
+    assert turn.relay.called("process/read")
+
+
+def outcomes(turn: Turn, cwd: Path) -> Counter[tuple[Any, ...]]:
+    """Returns what was asked about which path, and the code of an error."""
+    found: Counter[tuple[Any, ...]] = Counter()
+    for each in turn.relay.exchanges():
+        place = (each.params.get("path") or "").replace(str(cwd), "PROJECT")
+        found[each.method, place, (each.error or {}).get("code")] += 1
+    return found
+
+
+def test_the_client_makes_the_same_calls_of_both_executors(
+    peer: Peer, executor: Executor, released_url: str, tmp_path: Path
+) -> None:
+    calls = [
+        run("echo x"),
+        run(PATCH),
+        ToolCall("view_image", {"path": "pixel.png"}),
+        run("pwd", workdir="none"),
+    ]
+    seen = []
+    for url in (executor.url, released_url):
+        # The same path both times: the client looks for projects in each folder above.
+        cwd = project(tmp_path / "project")
+        seen.append(outcomes(peer.ask(calls, url, cwd), cwd))
+        cwd.rename(tmp_path / f"done{len(seen)}")
+    ours, released = seen
+    # It makes these only where the capabilities say so.
+    optional = {"environmentConfig/read", "fs/watchMissing"}
+    assert {method for method, _, _ in released - ours} <= optional
+    assert ours - released == Counter()
+
+
+def test_an_executor_added_to_the_app_server(peer: Peer, executor_url: str, tmp_path: Path) -> None:
+    calls = [run("echo one; pwd"), run("echo two; exit 5")]
+    with StubModel(calls) as model, Relay(executor_url) as relay, peer.app_server(model) as app:
+        client = {"name": "tests", "title": "tests", "version": "1"}
+        app.call("initialize", clientInfo=client, capabilities={"experimentalApi": True})
+        app.notify("initialized")
+        app.call("environment/add", environmentId="box", execServerUrl=relay.url)
+        environment = {"environmentId": "box", "cwd": str(tmp_path)}
+        thread = app.call("thread/start", environments=[environment])["thread"]["id"]
+        app.call("turn/start", threadId=thread, input=[{"type": "text", "text": "Run the commands."}])
+        completed = app.wait_for("turn/completed")
+    assert completed["turn"]["status"] == "completed"
+    assert [ended(output) for output in model.outputs()] == [(0, f"one\n{tmp_path}\n"), (5, "two\n")]
+    assert Turn(model.outputs(), relay, model, "").refusals() == []

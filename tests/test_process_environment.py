@@ -1,0 +1,104 @@
+"""The environment that a policy makes of the executor's own."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from executors.process.environment import CORE_POSIX, apply_policy
+from executors.protocol.processes import EnvPolicy
+
+OWN = {
+    "PATH": "/bin",
+    "HOME": "/root",
+    "LANG": "C",
+    "LC_ALL": "C",
+    "LC_CTYPE": "C",
+    "LC_MESSAGES": "C",
+    "LOGNAME": "u",
+    "SHELL": "/bin/sh",
+    "TEMP": "/t",
+    "TMP": "/t",
+    "TMPDIR": "/t",
+    "USER": "u",
+    "path": "lower",
+    "TERM": "xterm",
+    "EDITOR": "vi",
+    "API_KEY": "k",
+    "MONKEY": "m",
+    "my_secret_x": "s",
+    "TOKENS": "t",
+    "PASSWORD": "p",
+    "SSH_AUTH_SOCK": "a",
+    "A[1]": "bracket",
+    "A1": "plain",
+}
+CORE = {
+    "PATH",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "LOGNAME",
+    "SHELL",
+    "TEMP",
+    "TMP",
+    "TMPDIR",
+    "USER",
+    "path",
+}
+SECRETS = {"API_KEY", "MONKEY", "my_secret_x", "TOKENS"}
+
+
+@pytest.mark.parametrize(
+    ("policy", "names"),
+    [
+        (EnvPolicy(), set(OWN) - SECRETS),
+        (EnvPolicy(inherit="core"), CORE),
+        (EnvPolicy(inherit="none"), set()),
+        (EnvPolicy(ignore_default_excludes=True), set(OWN)),
+        (EnvPolicy(exclude=["lc_*", "PATH"]), set(OWN) - SECRETS - {"LC_ALL", "LC_CTYPE", "LC_MESSAGES", "PATH", "path"}),
+        (EnvPolicy(exclude=["LC_AL?", "USER?"]), set(OWN) - SECRETS - {"LC_ALL"}),
+        (EnvPolicy(exclude=["ATH", ""]), set(OWN) - SECRETS),
+        (EnvPolicy(exclude=["*"]), set()),
+        (EnvPolicy(inherit="core", exclude=["{PATH,HOME}", "PATH|HOME"]), CORE),
+        (EnvPolicy(exclude=["A[1]"]), set(OWN) - SECRETS - {"A[1]"}),
+        (EnvPolicy(exclude=["A[0-9]", "A.", "A\\1"]), set(OWN) - SECRETS),
+        (EnvPolicy(inherit="none", set={"API_KEY": "own"}), {"API_KEY"}),
+        (EnvPolicy(inherit="core", include_only=["home"]), {"HOME"}),
+        (EnvPolicy(inherit="none", set={"KEEP": "1", "DROP": "2"}, include_only=["K*"]), {"KEEP"}),
+        (EnvPolicy(inherit="none", set={"A": "1"}, exclude=["A"]), {"A"}),
+        (EnvPolicy(include_only=["API_KEY"]), set()),
+        (EnvPolicy(include_only=["API_KEY"], ignore_default_excludes=True), {"API_KEY"}),
+    ],
+)
+def test_policy_table(policy: EnvPolicy, names: set[str]) -> None:
+    assert set(apply_policy(policy, OWN, CORE_POSIX)) == names
+
+
+def test_set_overlays_what_is_inherited() -> None:
+    made = apply_policy(EnvPolicy(inherit="core", set={"HOME": "/elsewhere"}), OWN, CORE_POSIX)
+    assert made["HOME"] == "/elsewhere"
+    assert made["PATH"] == OWN["PATH"]
+
+
+def matches(name: str, pattern: str) -> bool:
+    """What a pattern means, said once more in the plainest way."""
+    if not pattern:
+        return not name
+    if pattern[0] == "*":
+        return any(matches(name[at:], pattern[1:]) for at in range(len(name) + 1))
+    return bool(name) and pattern[0] in ("?", name[0]) and matches(name[1:], pattern[1:])
+
+
+@given(st.text("ab[]!.\\\n", max_size=8), st.text("ab[]!.\\\n*?", max_size=8))
+def test_patterns_know_two_wildcards_and_match_whole_names(name: str, pattern: str) -> None:
+    policy = EnvPolicy(inherit="all", ignore_default_excludes=True, exclude=[pattern])
+    assert (name not in apply_policy(policy, {name: ""}, CORE_POSIX)) == matches(name, pattern)
+
+
+@pytest.mark.timeout(20)
+def test_a_pattern_of_many_stars_takes_no_exponential_time() -> None:
+    policy = EnvPolicy(inherit="none", set={"a" * 5000: ""}, include_only=["*a" * 40 + "b"])
+    assert apply_policy(policy, {}, CORE_POSIX) == {}
