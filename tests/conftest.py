@@ -21,7 +21,10 @@ from tests.support.wire import Client  # noqa: E402
 def executor() -> Iterator[Executor]:
     """An executor for a module's tests; it must lose nothing and leave without a word on stderr."""
     with Executor() as executor:
-        with executor.client():
+        with executor.client() as client:
+            # What the first file calls open for good.
+            client.call("fs/getMetadata", path="file:///")
+            client.call("fs/readFile", path=Path(__file__).as_uri())
             before = holdings(executor.pid)
         yield executor
         executor.until_holds(before)

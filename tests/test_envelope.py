@@ -166,13 +166,10 @@ def test_the_method_table() -> None:
         "initialize",
         "environment/info",
         "environment/status",
-        *(f"process/{name}" for name in "start read write closeStdin signal resize terminate".split()),
+        *(f"process/{name}" for name in ["start", "read", "write", "closeStdin", "signal", "resize", "terminate"]),
         *(
             f"fs/{name}"
-            for name in (
-                "readFile writeFile createDirectory remove copy canonicalize getMetadata "
-                "readDirectory walk open readBlock writeBlock close"
-            ).split()
+            for name in ["readFile", "writeFile", "createDirectory", "remove", "copy", "canonicalize", "getMetadata", "readDirectory", "walk", "open", "readBlock", "writeBlock", "close"]
         ),
     }
     assert set(NOTIFICATIONS) == {"initialized", "process/output", "process/exited", "process/closed"}

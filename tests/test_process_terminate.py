@@ -14,7 +14,7 @@ from executors.process import posix, tree_linux
 from executors.process.posix import PosixBackend
 from tests.support import daemon
 from tests.support.recorder import Lab, Recorder, fifo, lab_test
-from tests.support.watch import SECONDS, Watched, children, holdings, until
+from tests.support.watch import SECONDS, Watched, children, holdings
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc and a subreaper")
 
@@ -201,4 +201,4 @@ async def test_the_error_names_what_does_not_go(lab: Lab, monkeypatch: pytest.Mo
     monkeypatch.undo()
     await run.child.terminate()
     assert Path(f"/proc/{run.child.pid}").exists() is False
-    until(lambda: children() == [], "no child is left")
+    assert children() == []

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support.launch import Executor
-from tests.support.wire import BINARY, CONTINUATION, TEXT, Client, ReplyError, websocket
+from tests.support.wire import BINARY, CONTINUATION, TEXT, Client, websocket
 from tests.test_envelope import NO_MESSAGE
 
 INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS, INTERNAL_ERROR = -32600, -32601, -32602, -32603

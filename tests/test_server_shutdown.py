@@ -36,20 +36,19 @@ def expect_end(executor: Executor, watched: list[Watched]) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_all_and_tells_the_clients(number: signal.Signals) -> None:
-    with Executor() as executor:
-        with executor.client() as one, executor.client() as two:
-            watched = start_stubborn(one) + start_stubborn(two)
-            two.post("process/read", processId="p", afterSeq=9, waitMs=600_000)
-            executor.process.send_signal(number)
-            executor.process.send_signal(number)
-            for client in (one, two):
-                assert isinstance(client.channel, WebSocket)
-                while (found := client.channel.receive_frame()) is not None and found.opcode != CLOSE:
-                    pass
-                assert found is not None
-                assert found.close_code == 1001
-                assert "shutting down" in found.close_reason
-            expect_end(executor, watched)
+    with Executor() as executor, executor.client() as one, executor.client() as two:
+        watched = start_stubborn(one) + start_stubborn(two)
+        two.post("process/read", processId="p", afterSeq=9, waitMs=600_000)
+        executor.process.send_signal(number)
+        executor.process.send_signal(number)
+        for client in (one, two):
+            assert isinstance(client.channel, WebSocket)
+            while (found := client.channel.receive_frame()) is not None and found.opcode != CLOSE:
+                pass
+            assert found is not None
+            assert found.close_code == 1001
+            assert "shutting down" in found.close_reason
+        expect_end(executor, watched)
 
 
 def never_reads(client: Client) -> None:
@@ -108,14 +107,13 @@ def test_a_signal_during_a_handshake() -> None:
 
 
 def test_the_executor_ends_with_its_parent() -> None:
-    with Executor("--exit-with-parent") as executor:
-        with executor.client() as client:
-            watched = start_stubborn(client)
-            executor.stdin.write(b"anything\n")
-            executor.stdin.flush()
-            assert client.call("environment/status") == {"status": "ready"}
-            executor.stdin.close()
-            expect_end(executor, watched)
+    with Executor("--exit-with-parent") as executor, executor.client() as client:
+        watched = start_stubborn(client)
+        executor.stdin.write(b"anything\n")
+        executor.stdin.flush()
+        assert client.call("environment/status") == {"status": "ready"}
+        executor.stdin.close()
+        expect_end(executor, watched)
 
 
 def test_without_the_option_stdin_means_nothing() -> None:
@@ -228,37 +226,36 @@ def test_descriptors_run_out_and_come_back() -> None:
 
         resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
 
-    with Executor(preexec_fn=few) as executor:
-        with executor.client() as client:
-            before = holdings(executor.pid)
-            watched: list[Watched] = []
-            failed = 0
-            for number in range(40):
-                request = client.post(
-                    "process/start",
-                    processId=str(number),
-                    argv=["sh", "-c", "echo $$; sleep 1000 & wait"],
-                    cwd="file:///",
-                    env={"PATH": "/usr/bin:/bin"},
-                    tty=number % 2 == 0,
-                    pipeStdin=True,
-                )
-                try:
-                    client.result(request)
-                except ReplyError as error:
-                    assert "Too many open files" in error.message
-                    failed += 1
-                else:
-                    stream = "stdout" if number % 2 else "pty"
-                    watched.append(Watched(int(client.wait_for_output(str(number), b"\n", stream))))
-            assert failed
-            assert len(watched) > 5
-            # No start that failed has left anything.
-            assert len(holdings(executor.pid).children) == len(watched)
-            for number in range(40):
-                client.call("process/terminate", processId=str(number))
-            assert all(one.has_ended() for one in watched)
-            executor.until_holds(before)
-            assert client.run("again", "true")[0] == 0
-            for one in watched:
-                one.close()
+    with Executor(preexec_fn=few) as executor, executor.client() as client:
+        before = holdings(executor.pid)
+        watched: list[Watched] = []
+        failed = 0
+        for number in range(40):
+            request = client.post(
+                "process/start",
+                processId=str(number),
+                argv=["sh", "-c", "echo $$; sleep 1000 & wait"],
+                cwd="file:///",
+                env={"PATH": "/usr/bin:/bin"},
+                tty=number % 2 == 0,
+                pipeStdin=True,
+            )
+            try:
+                client.result(request)
+            except ReplyError as error:
+                assert "Too many open files" in error.message
+                failed += 1
+            else:
+                stream = "stdout" if number % 2 else "pty"
+                watched.append(Watched(int(client.wait_for_output(str(number), b"\n", stream))))
+        assert failed
+        assert len(watched) > 5
+        # No start that failed has left anything.
+        assert len(holdings(executor.pid).children) == len(watched)
+        for number in range(40):
+            client.call("process/terminate", processId=str(number))
+        assert all(one.has_ended() for one in watched)
+        executor.until_holds(before)
+        assert client.run("again", "true")[0] == 0
+        for one in watched:
+            one.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -208,7 +207,7 @@ def test_what_is_printed_by_chance_does_not_get_between_messages() -> None:
     script = (
         "import sys\n"
         "sys.argv = ['x', '--listen', 'stdio']\n"
-        "from executors import __main__ as program\n"
+        "from executors import command as program\n"
         "from executors.server.connection import Connection\n"
         "real = Connection.message_received\n"
         "def chatty(self, data):\n"

@@ -300,16 +300,15 @@ def test_a_client_that_is_still_sending_gets_the_reason(executor: Executor, frag
 
 
 def test_a_silent_client_is_pinged_and_then_dropped() -> None:
-    with Executor("--ping-seconds", "0.1") as executor:
-        with websocket(executor.url) as ws:
-            for _ in range(3):
-                ping = ws.receive_frame()
-                assert ping is not None
-                assert ping.opcode == PING
-                ws.send_frame(PONG, ping.payload)
-            found = frames_until_the_end(ws)
-            assert found[-1].opcode == CLOSE
-            assert "ping" in found[-1].close_reason
+    with Executor("--ping-seconds", "0.1") as executor, websocket(executor.url) as ws:
+        for _ in range(3):
+            ping = ws.receive_frame()
+            assert ping is not None
+            assert ping.opcode == PING
+            ws.send_frame(PONG, ping.payload)
+        found = frames_until_the_end(ws)
+        assert found[-1].opcode == CLOSE
+        assert "ping" in found[-1].close_reason
 
 
 def test_pinging_can_be_turned_off() -> None:

@@ -20,7 +20,15 @@ _plain_name = re.compile(r"[A-Za-z0-9_~+=@,-][A-Za-z0-9._~+=@,-]*").fullmatch
 _LEAST_BATCH = 1000
 
 
-def walk(path: str, *, max_depth: int, max_directories: int, max_entries: int, follow: bool) -> WalkResult:
+def walk(
+    path: str,
+    *,
+    max_depth: int,
+    max_directories: int,
+    max_entries: int,
+    follow: bool,
+    prune_hidden: bool = False,
+) -> WalkResult:
     """Lists files and directories below *path* level by level, each directory sorted by name as bytes.
 
     The root is not listed; if it is no directory, nothing is. Links, and what is neither file
@@ -31,6 +39,8 @@ def walk(path: str, *, max_depth: int, max_directories: int, max_entries: int, f
     :param max_entries: how many entries are looked at, those that are left out among them.
     :param follow: lists links to directories as directories and enters them, under the link's
         path, each real directory once; else a root that is a link has nothing below it.
+    :param prune_hidden: lists directories, and links to them, whose name begins with a dot without
+        entering them; the root is entered whatever its name.
     :raises OSError: the root is missing or cannot be read.
     """
     result = WalkResult(entries=[], errors=[], truncated=False)
@@ -66,6 +76,8 @@ def walk(path: str, *, max_depth: int, max_directories: int, max_entries: int, f
                             continue
                         result.entries.append(WalkEntry(entry_uri, kind))
                         if kind == "file" or depth == max_depth:
+                            continue
+                        if prune_hidden and entry.name.startswith("."):
                             continue
                         if follow:
                             identity = system.entry_identity(entry)

@@ -90,6 +90,8 @@ class WalkOptions(msgspec.Struct, rename="camel", omit_defaults=True):
     max_directories: int | None = None
     max_entries: int | None = None
     follow_directory_symlinks: bool | None = None
+    prune_hidden_directories: bool | None = None
+    """True lists directories whose name begins with a dot, but does not enter them."""
 
 
 class WalkParams(msgspec.Struct, omit_defaults=True):

@@ -42,6 +42,7 @@ class ProcessStartParams(msgspec.Struct, rename="camel", omit_defaults=True):
     env_policy: EnvPolicy | None = None
     sandbox: Any = None
     enforce_managed_network: bool | None = None
+    managed_network: Any = None
 
 
 class ProcessStartResult(msgspec.Struct, rename="camel"):

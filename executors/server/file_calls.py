@@ -383,4 +383,5 @@ def _walk_limits(options: WalkOptions) -> dict[str, Any]:
         "max_directories": directories,
         "max_entries": entries,
         "follow": bool(options.follow_directory_symlinks),
+        "prune_hidden": bool(options.prune_hidden_directories),
     }

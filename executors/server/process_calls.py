@@ -105,6 +105,11 @@ class ProcessCalls:
             raise invalid_params("argv must not be empty")
         cwd = self._native_cwd(params.cwd)
         refuse_unsupported(params.sandbox)
+        if params.enforce_managed_network or params.managed_network is not None:
+            raise invalid_params(
+                "this executor cannot control the network of a process: leave `enforceManagedNetwork` and "
+                "`managedNetwork` out, or use an executor that can"
+            )
         if params.process_id in self._processes:
             raise invalid_request(f"process {params.process_id} already exists")
         env = params.env

@@ -60,6 +60,8 @@ class WebSocketTransport(WSListener):
         # tiny fragments.
         self._fragments = bytearray()
         self._in_message = False
+        self._reading_paused = False
+        self._awaits_pong = False
         self._owed_pong: bytes | None = None
         self._ends_in_order = False
         self._linger: Linger | None = None
@@ -76,9 +78,12 @@ class WebSocketTransport(WSListener):
         return self._stream.get_write_buffer_size()
 
     def pause_reading(self) -> None:
+        self._reading_paused = True
+        self._peer_lives()
         self._stream.pause_reading()
 
     def resume_reading(self) -> None:
+        self._reading_paused = False
         if not self._stream.is_closing():
             self._stream.resume_reading()
 
@@ -103,6 +108,7 @@ class WebSocketTransport(WSListener):
         self._receiver = self._make_receiver(self)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        self._peer_lives()
         kind = frame.msg_type
         if transport.is_close_frame_sent:
             # picows goes on for a moment after what broke the protocol.
@@ -143,8 +149,24 @@ class WebSocketTransport(WSListener):
             self._owed_pong = None
         self._receiver.resume_writing()
 
+    # A pong waits behind whatever else was sent, so while this side does not read, none can come,
+    # and when other data comes instead, the peer lives: only silence counts.
+
+    def send_user_specific_ping(self, transport: WSTransport) -> None:
+        self._awaits_pong = True
+        if self._reading_paused:
+            # picows starts to expect the pong only after this call.
+            asyncio.get_running_loop().call_soon(self._peer_lives)
+        else:
+            transport.send_ping()
+
+    def _peer_lives(self) -> None:
+        if self._awaits_pong:
+            self._awaits_pong = False
+            self._socket.notify_user_specific_pong_received()
+
     def _answer_ping(self, payload: bytes) -> None:
-        """Answers at once, or, to a peer that does not read, only the newest ping (RFC 6455 section 5.5.3)."""
+        """Answers at once; to a peer that does not read, only the newest (RFC 6455 section 5.5.3)."""
         if self.send_buffer_size() > SEND_HIGH_WATER:
             self._owed_pong = payload
         else:

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import IO, Protocol, cast
 
-from picows import WSError, WSFrame, WSMsgType, WSTransport, ws_connect
+from picows import WSError, WSMsgType, WSTransport, ws_connect
 
 from executors.transport.base import Receiver, Transport
 from executors.transport.stdio import StdioTransport
@@ -59,8 +59,6 @@ class WebSocketLink(WebSocketTransport):
         limits = Limits(options.max_frame_size, options.max_message_size)
         super().__init__(limits, lambda transport: make_receiver(self))
         self.connected = False
-        self._reading_paused = False
-        self._pinged = False
 
     def on_ws_connected(self, transport: WSTransport) -> None:
         super().on_ws_connected(transport)
@@ -75,35 +73,6 @@ class WebSocketLink(WebSocketTransport):
             kind = WSMsgType.CONTINUATION if start else WSMsgType.TEXT
             end = start + _FRAME_BYTES
             self._socket.send(kind, view[start:end], fin=end >= len(view))
-
-    def pause_reading(self) -> None:
-        self._reading_paused = True
-        self._ping_answered()
-        super().pause_reading()
-
-    def resume_reading(self) -> None:
-        self._reading_paused = False
-        super().resume_reading()
-
-    # A pong waits behind whatever else was sent, so while this side does not read, none can
-    # come, and when other data comes instead, the executor lives: only silence counts.
-
-    def send_user_specific_ping(self, transport: WSTransport) -> None:
-        self._pinged = True
-        if self._reading_paused:
-            # picows starts to expect the pong only after this call.
-            asyncio.get_running_loop().call_soon(self._ping_answered)
-        else:
-            transport.send_ping()
-
-    def _ping_answered(self) -> None:
-        if self._pinged:
-            self._pinged = False
-            self._socket.notify_user_specific_pong_received()
-
-    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        self._ping_answered()
-        super().on_ws_frame(transport, frame)
 
     def loss(self) -> tuple[int | None, str]:
         handshake = self._socket.close_handshake

@@ -17,6 +17,15 @@ from harness.environments.base import Availability, Environment, EnvironmentFail
 _START_SECONDS: Final = 30.0
 _STOP_SECONDS: Final = 10.0
 _LOG_TAIL_BYTES: Final = 4000
+# A checkout that is not installed is importable for this process only, and PYTHONPATH would reach
+# whatever the executor starts.
+_RUN_EXECUTOR: Final = (
+    sys.executable,
+    "-c",
+    "import gc, sys; gc.disable(); sys.path[0] = sys.argv.pop(1);"
+    "from executors.command import main; sys.exit(main())",
+    str(Path(executors.__file__).parents[1]),
+)
 _URL_SCHEMES: Final = ("ws://", "wss://")
 
 
@@ -37,7 +46,7 @@ class LocalEnvironment(Environment):
         command: Sequence[str] | None = None,
     ) -> None:
         self._environ = dict(environ or {})
-        default = [sys.executable, "-m", "executors", "--listen", "ws://127.0.0.1:0", "--exit-with-parent"]
+        default = [*_RUN_EXECUTOR, "--listen", "ws://127.0.0.1:0", "--exit-with-parent"]
         self._command = [*(command or default), *arguments]
 
     def available(self) -> Availability:
@@ -66,7 +75,7 @@ class LocalEnvironment(Environment):
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=stderr,
-                env=self._child_environ(),
+                env={**os.environ, **self._environ},
                 # Ctrl-C is for the harness, which ends the executor in order.
                 start_new_session=True,
             )
@@ -74,12 +83,6 @@ class LocalEnvironment(Environment):
             yield await self._read_url(child)
         finally:
             await _stop(child)
-
-    def _child_environ(self) -> dict[str, str]:
-        # A checkout that is not installed is importable for this process only.
-        package_root = str(Path(executors.__file__).parents[1])
-        path = os.pathsep.join(filter(None, (package_root, os.environ.get("PYTHONPATH"))))
-        return {**os.environ, "PYTHONPATH": path, **self._environ}
 
     async def _read_url(self, child: asyncio.subprocess.Process) -> str:
         assert child.stdout is not None

@@ -119,3 +119,22 @@ def test_what_no_process_can_be_given_is_refused(
     talk.start("p", python.argv("print('second')"))
     talk.finish("p")
     assert talk.output("p").strip() == b"second"
+
+
+INTENTS = {
+    "malformed": {"permissions": "managed"},
+    "of an unknown type": {"permissions": {"type": "no-such-sandbox"}, "windowsSandboxLevel": "disabled"},
+}
+
+
+@pytest.mark.parametrize("sandbox", INTENTS.values(), ids=INTENTS.keys())
+def test_a_sandbox_that_cannot_be_enforced_is_refused_before_anything_is_started(
+    talk: Conversation, python: BoundPython, workspace: Workspace, sandbox: object
+) -> None:
+    with pytest.raises(RpcError) as error:
+        talk.start("p", python.argv("open('started', 'w').close()"), sandbox=sandbox)
+    assert error.value.code == ErrorCode.INVALID_PARAMS
+    talk.start("p", python.argv("print('second')"))
+    talk.finish("p")
+    assert talk.output("p").strip() == b"second"
+    assert not workspace.exists("started")

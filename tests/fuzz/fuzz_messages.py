@@ -155,6 +155,9 @@ class PlayedBackend:
             raise FileNotFoundError(2, "No such file or directory", request.argv[0])
         return PlayedProcess(request, observer)
 
+    def has_orphans(self) -> bool:
+        return False
+
     async def close(self) -> None: ...
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -103,13 +104,11 @@ class Executor:
             now = holdings(self.pid)
             return now.fds <= before.fds and set(now.children) <= set(before.children)
 
-        until(same, f"the executor holds {before} again")
+        until(same, lambda: f"the executor, which held {before}, holds {holdings(self.pid)}")
 
 
 def http_get(url: str, path: str, *headers: str, method: str = "GET") -> tuple[int, bytes]:
     """Returns status and body of a plain HTTP request to an executor."""
-    import socket
-
     parts = urlsplit(url)
     with socket.create_connection((parts.hostname, parts.port), SECONDS) as connection:
         lines = [f"{method} {path} HTTP/1.1", f"Host: {parts.netloc}", "Connection: close", *headers, "", ""]
@@ -120,7 +119,3 @@ def http_get(url: str, path: str, *headers: str, method: str = "GET") -> tuple[i
     head, _, body = answer.partition(b"\r\n\r\n")
     return int(head.split(None, 2)[1]), body
 
-
-def wait_all(processes: list[int], ended: Callable[[int], bool]) -> None:
-    for pid in processes:
-        until(lambda pid=pid: ended(pid), f"{pid} has ended")  # type: ignore[misc]

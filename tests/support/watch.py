@@ -81,13 +81,14 @@ def forget_peak(pid: int) -> None:
     Path(f"/proc/{pid}/clear_refs").write_text("5")
 
 
-def until(condition: Callable[[], bool], what: str) -> None:
+def until(condition: Callable[[], bool], what: Callable[[], str]) -> None:
     """Returns once *condition* holds, where the system offers no event to wait for.
 
+    :param what: what the error says.
     :raises AssertionError: it does not come to hold.
     """
     deadline = time.monotonic() + SECONDS
     pause = threading.Event()
     while not condition():
-        assert time.monotonic() < deadline, f"not so after {SECONDS:g} s: {what}"
+        assert time.monotonic() < deadline, f"after {SECONDS:g} s: {what()}"
         pause.wait(0.002)
