@@ -14,13 +14,13 @@ import pytest
 
 from executors.filesystem.errors import RefusedError
 from executors.filesystem.local import (
-    canonicalize,
     create_directory,
     metadata,
     read_directory,
     read_file,
     write_file,
 )
+from executors.filesystem.system import canonicalize
 from executors.protocol.files import DirectoryEntry
 from executors.protocol.path_uri import PathUri
 

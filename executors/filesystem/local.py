@@ -107,14 +107,6 @@ def _is_directory(path: str) -> bool:
         return False
 
 
-def canonicalize(path: str) -> str:
-    """Returns the path with every link resolved.
-
-    :raises OSError: something on the way is missing or cannot be entered.
-    """
-    return os.path.realpath(path, strict=True)
-
-
 def metadata(path: str) -> Metadata:
     """Returns what is known about a file, links followed.
 

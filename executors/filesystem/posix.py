@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 
 from executors.filesystem.errors import not_a_file
+from executors.filesystem.resolve import canonicalize
 from executors.protocol.path_uri import Convention
 
 assert sys.platform != "win32"
@@ -25,6 +26,7 @@ __all__ = [
     "OPEN_FLAGS",
     "TreeCursor",
     "adopt",
+    "canonicalize",
     "copy_data",
     "copy_link",
     "created_ms",

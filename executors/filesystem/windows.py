@@ -24,6 +24,7 @@ __all__ = [
     "OPEN_FLAGS",
     "TreeCursor",
     "adopt",
+    "canonicalize",
     "copy_data",
     "copy_link",
     "created_ms",
@@ -156,6 +157,14 @@ def write_at(descriptor: int, data: bytes | memoryview, offset: int) -> int:
 def created_ms(path: str, directory: int | None, status: os.stat_result) -> int:
     """When the file was created, links followed."""
     return int(getattr(status, "st_birthtime", status.st_ctime) * 1000)
+
+
+def canonicalize(path: str) -> str:
+    """Returns the absolute *path* with every link resolved, in the case that the file system has.
+
+    :raises OSError: something on the way is missing or cannot be entered.
+    """
+    return os.path.realpath(path, strict=True)
 
 
 def unlink(name: str, directory: int | None) -> None:

@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 
-from executors.process.base import Backend
+if sys.platform == "win32":
+    from executors.process.windows import WindowsBackend as SystemBackend
+else:
+    from executors.process.posix import PosixBackend as SystemBackend
 
-
-def open_backend(loop: asyncio.AbstractEventLoop) -> Backend:
-    """Returns the backend of this operating system, bound to the running *loop*.
-
-    POSIX: must be called on the main thread, since the backend handles SIGCHLD.
-    """
-    if sys.platform == "win32":
-        from executors.process.windows import WindowsBackend
-
-        return WindowsBackend(loop)
-    from executors.process.posix import PosixBackend
-
-    return PosixBackend(loop)
+__all__ = ["SystemBackend"]

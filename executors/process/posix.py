@@ -57,7 +57,10 @@ def keep_descriptors() -> None:
 
 
 class PosixBackend:
-    """Starts processes and reaps every child; see :class:`executors.process.base.Backend`."""
+    """Starts processes and reaps every child; see :class:`executors.process.base.Backend`.
+
+    To be made on the main thread, since it handles SIGCHLD.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop

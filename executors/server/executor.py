@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from executors.process import open_backend
+from executors.process import SystemBackend
 from executors.process.base import Backend
 from executors.server.connection import Connection
 from executors.server.session import Session
@@ -80,7 +80,7 @@ async def open_executor() -> AsyncIterator[Executor]:
     Connections must have been closed before the end.
     """
     loop = asyncio.get_running_loop()
-    backend = open_backend(loop)
+    backend = SystemBackend(loop)
     workers = Workers()
     failure: Exception | None = None
     try:

@@ -309,7 +309,7 @@ def _write_file(path: str, params: WriteFileParams) -> Empty:
 
 
 def _canonicalize(path: str) -> CanonicalizeResult:
-    return CanonicalizeResult(str(PathUri.from_native(local.canonicalize(path), system.CONVENTION)))
+    return CanonicalizeResult(str(PathUri.from_native(system.canonicalize(path), system.CONVENTION)))
 
 
 def _read_directory(path: str) -> ReadDirectoryResult:

@@ -49,16 +49,19 @@ def wait_for(path):
 LEAVE_CHILD = (
     _WAIT_FOR
     + """
-late = "import os, sys, time\\nwhile not os.path.exists(sys.argv[1]): time.sleep(0.01)\\nos.write(1, b'late')"
-command = [sys.executable, "-I", "-S", "-c", late, sys.argv[2]]
-subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=sys.stdout, stderr=sys.stderr)
+late = "import os, sys, time\\nwhile not os.path.exists(sys.argv[1]): time.sleep(0.01)\\n"
+held = sys.argv[3] if len(sys.argv) > 3 else "stdout stderr"
+late += f"os.write({1 if 'stdout' in held else 2}, b'late')"
+streams = {name: getattr(sys, name) if name in held else subprocess.DEVNULL for name in ("stdout", "stderr")}
+subprocess.Popen([sys.executable, "-I", "-S", "-c", late, sys.argv[2]], stdin=subprocess.DEVNULL, **streams)
 os.write(1, b"ready\\n")
 wait_for(sys.argv[1])
 sys.exit(3)
 """
 )
 """Exits with 3 once the file at its first argument is there. A child that it leaves behind holds its
-output, and says ``late`` and ends once the file at the second argument is there."""
+output, or only the stream that a third argument names, and says ``late`` and ends once the file at
+the second argument is there."""
 
 START_FAMILY = """
 import os, subprocess, sys

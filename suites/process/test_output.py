@@ -63,10 +63,11 @@ def test_output_comes_while_the_process_runs(talk: Conversation, python: BoundPy
     assert talk.call("process/terminate", processId="p") == {"running": True}
 
 
+@pytest.mark.parametrize("held", ["stdout stderr", "stdout", "stderr"])
 def test_exited_does_not_wait_for_a_child_that_holds_the_output_but_closed_does(
-    talk: Conversation, python: BoundPython, workspace: Workspace
+    talk: Conversation, python: BoundPython, workspace: Workspace, held: str
 ) -> None:
-    talk.start("p", python.argv(LEAVE_CHILD, workspace.native("go"), workspace.native("late")))
+    talk.start("p", python.argv(LEAVE_CHILD, workspace.native("go"), workspace.native("late"), held))
     talk.until_output("p", b"ready")
     workspace.write("go", b"")
     assert talk.until("exited", "p").exit_code == 3

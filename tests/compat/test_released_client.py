@@ -222,10 +222,7 @@ def test_the_client_reads_images_instructions_and_skills(
     assert turn.refusals() == []
 
 
-def test_a_walk_leaves_hidden_folders_alone(
-    peer: Peer, executor_url: str, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
-    gap_of_ours(request, "our fs/walk does not know pruneHiddenDirectories")
+def test_a_walk_leaves_hidden_folders_alone(peer: Peer, executor_url: str, tmp_path: Path) -> None:
     cwd = project(tmp_path / "project")
     add_skill(cwd, ".hide")
     turn = peer.ask([], executor_url, cwd)
