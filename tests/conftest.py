@@ -13,7 +13,6 @@ if _ROOT not in sys.path:
     sys.path.insert(0, _ROOT)
 
 from tests.support.launch import Executor  # noqa: E402
-from tests.support.watch import holdings  # noqa: E402
 from tests.support.wire import Client  # noqa: E402
 
 
@@ -22,10 +21,7 @@ def executor() -> Iterator[Executor]:
     """An executor for a module's tests; it must lose nothing and leave without a word on stderr."""
     with Executor() as executor:
         with executor.client() as client:
-            # What the first file calls open for good.
-            client.call("fs/getMetadata", path="file:///")
-            client.call("fs/readFile", path=Path(__file__).as_uri())
-            before = holdings(executor.pid)
+            before = executor.usual_holdings(client)
         yield executor
         executor.until_holds(before)
 

@@ -58,7 +58,10 @@ SECRETS = {"API_KEY", "MONKEY", "my_secret_x", "TOKENS"}
         (EnvPolicy(inherit="core"), CORE),
         (EnvPolicy(inherit="none"), set()),
         (EnvPolicy(ignore_default_excludes=True), set(OWN)),
-        (EnvPolicy(exclude=["lc_*", "PATH"]), set(OWN) - SECRETS - {"LC_ALL", "LC_CTYPE", "LC_MESSAGES", "PATH", "path"}),
+        (
+            EnvPolicy(exclude=["lc_*", "PATH"]),
+            set(OWN) - SECRETS - {"LC_ALL", "LC_CTYPE", "LC_MESSAGES", "PATH", "path"},
+        ),
         (EnvPolicy(exclude=["LC_AL?", "USER?"]), set(OWN) - SECRETS - {"LC_ALL"}),
         (EnvPolicy(exclude=["ATH", ""]), set(OWN) - SECRETS),
         (EnvPolicy(exclude=["*"]), set()),

@@ -8,6 +8,7 @@ import resource
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -112,7 +113,7 @@ async def test_what_cannot_be_started(lab: Lab, tmp_path: Path, tty: bool) -> No
     (tmp_path / "neither").chmod(0o755)
     (tmp_path / "loop").symlink_to("loop")
     before = holdings()
-    for argv, how, error in [
+    refused: list[tuple[list[str], dict[str, Any], type[Exception]]] = [
         (["/no/such"], {}, FileNotFoundError),
         ([str(tmp_path / "interpreter")], {}, FileNotFoundError),
         ([str(tmp_path / "plain")], {}, PermissionError),
@@ -136,7 +137,8 @@ async def test_what_cannot_be_started(lab: Lab, tmp_path: Path, tty: bool) -> No
         (["true"], {"env": {"A=B": "x"}}, ValueError),
         (["true"], {"env": {"": "x"}}, ValueError),
         (["true", "\ud800"], {}, ValueError),
-    ]:
+    ]
+    for argv, how, error in refused:
         with pytest.raises(error):
             lab.start(*argv, tty=tty, **how)
     assert holdings() == before
@@ -206,7 +208,10 @@ async def test_ignored_signals_and_the_mask_are_not_passed_on(lab: Lab) -> None:
     fields = dict(line.split(":", 1) for line in run.text.splitlines())
     # The C library keeps the two below SIGRTMIN to itself.
     visible = ~sum(1 << number - 1 for number in range(32, signal.SIGRTMIN))
-    assert {name: int(fields[name], 16) & visible for name in ("SigBlk", "SigIgn")} == {"SigBlk": 0, "SigIgn": 0}
+    assert {name: int(fields[name], 16) & visible for name in ("SigBlk", "SigIgn")} == {
+        "SigBlk": 0,
+        "SigIgn": 0,
+    }
 
 
 @lab_test

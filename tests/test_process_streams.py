@@ -71,7 +71,9 @@ async def test_a_writer_waits_for_a_slow_reader(lab: Lab, tmp_path: Path) -> Non
 
 @lab_test
 @pytest.mark.parametrize("end", ["exec <&-; echo shut; read x < {gate}", "exit 3"])
-async def test_whoever_waits_to_write_is_told_when_the_reader_goes(lab: Lab, tmp_path: Path, end: str) -> None:
+async def test_whoever_waits_to_write_is_told_when_the_reader_goes(
+    lab: Lab, tmp_path: Path, end: str
+) -> None:
     gate, hold = fifo(f"{tmp_path}/gate"), fifo(f"{tmp_path}/hold")
     reader = lab.shell(f"read x < {hold}; {end.format(gate=gate)}", pipe_stdin=True)
     room = reader.child.write(b"x" * 3 * MIB)
@@ -152,7 +154,9 @@ async def test_resize_reaches_the_foreground(lab: Lab) -> None:
 @lab_test
 @pytest.mark.parametrize("tty", [False, True])
 async def test_interrupt_runs_the_handler_of_the_process(lab: Lab, tty: bool) -> None:
-    handled = lab.shell("trap 'echo caught; exit 42' INT; echo ready; while :; do sleep 100 & wait; done", tty=tty)
+    handled = lab.shell(
+        "trap 'echo caught; exit 42' INT; echo ready; while :; do sleep 100 & wait; done", tty=tty
+    )
     plain = lab.shell("echo ready; exec sleep 100", tty=tty)
     for run in (handled, plain):
         await run.until_text("ready")
@@ -167,7 +171,9 @@ async def test_interrupt_runs_the_handler_of_the_process(lab: Lab, tty: bool) ->
 @lab_test
 async def test_interrupt_reaches_the_foreground_job_of_a_terminal_only(lab: Lab) -> None:
     # A shell with job control puts every job into a group of its own.
-    script = "set -m; echo ready; (trap 'echo job; exit 5' INT; echo up; sleep 100 & wait); echo code:$?; exit 6"
+    script = (
+        "set -m; echo ready; (trap 'echo job; exit 5' INT; echo up; sleep 100 & wait); echo code:$?; exit 6"
+    )
     run = lab.start("bash", "--norc", "-c", script, tty=True)
     await run.until_text("up")
     run.child.interrupt()
@@ -209,7 +215,7 @@ async def test_a_paused_writer_blocks_and_costs_no_memory(lab: Lab) -> None:
         nonlocal counted
         counted += len(data)
 
-    run.output = count  # type: ignore[method-assign, assignment]
+    run.output = count  # type: ignore[method-assign]
     run.child.pause_output()
     run.child.pause_output()
     # The pipe is full as soon as this other program, which writes more than a pipe holds, is over.

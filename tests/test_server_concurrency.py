@@ -79,7 +79,9 @@ def fill(connection: socket.socket, data: bytes, rounds: int) -> int:
     return rounds
 
 
-def test_a_client_that_never_reads_is_held_back_and_costs_no_other(executor: Executor, client: Client) -> None:
+def test_a_client_that_never_reads_is_held_back_and_costs_no_other(
+    executor: Executor, client: Client
+) -> None:
     with executor.client(receive_buffer=4096) as deaf:
         deaf.start("p", "sh", "-c", "head -c 1000000 /dev/zero")
         deaf.wait_for("process/closed", "p")
@@ -93,7 +95,9 @@ def test_a_client_that_never_reads_is_held_back_and_costs_no_other(executor: Exe
         assert peak_resident_bytes(executor.pid) - before < 96 * MIB
 
 
-def test_output_for_a_client_that_never_reads_waits_in_the_process(executor: Executor, client: Client) -> None:
+def test_output_for_a_client_that_never_reads_waits_in_the_process(
+    executor: Executor, client: Client
+) -> None:
     with executor.client(receive_buffer=4096) as deaf:
         forget_peak(executor.pid)
         before = resident_bytes(executor.pid)

@@ -48,7 +48,9 @@ def test_uncalled_for_messages_are_answered_with_id_minus_1(client: Client, mess
     assert not client.events
 
 
-@pytest.mark.parametrize("method", ["nope", "nope/x", "", "process/list", "Initialize", "initialized", "fs/", "\0"])
+@pytest.mark.parametrize(
+    "method", ["nope", "nope/x", "", "process/list", "Initialize", "initialized", "fs/", "\0"]
+)
 def test_unknown_methods(client: Client, method: str) -> None:
     for request_id in (1, "one"):
         reply = client.answer({"id": request_id, "method": method, "params": 5})
@@ -129,7 +131,7 @@ def test_missing_params_of_a_start_are_named(client: Client, missing: str) -> No
 def test_what_the_system_refuses_is_told_in_its_words(client: Client, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     root = tmp_path.as_uri()
-    for wrong, text in [
+    refused: list[tuple[dict[str, Any], str]] = [
         ({"argv": ["/no/such/program"]}, "No such file or directory"),
         ({"argv": ["no-such-program"]}, "No such file or directory"),
         ({"argv": [""]}, "No such file or directory"),
@@ -138,7 +140,8 @@ def test_what_the_system_refuses_is_told_in_its_words(client: Client, tmp_path: 
         ({"cwd": f"{root}/missing"}, "No such file or directory"),
         ({"cwd": f"{root}/file"}, "Not a directory"),
         ({"cwd": f"{root}/missing", "tty": True}, "No such file or directory"),
-    ]:
+    ]
+    for wrong, text in refused:
         error = client.error("process/start", **(START | wrong))
         assert (error.code, text in error.message) == (INTERNAL_ERROR, True), error
         # It says what was tried, too.

@@ -10,7 +10,11 @@ from tests.fuzz.fuzz_messages import SEEDS, target
 from tests.test_envelope import NO_MESSAGE
 
 
-@pytest.mark.parametrize("seed", [*SEEDS, *(text.replace(b"\n", b" ") for text in NO_MESSAGE.values())], ids=range(len(SEEDS) + len(NO_MESSAGE)))
+@pytest.mark.parametrize(
+    "seed",
+    [*SEEDS, *(text.replace(b"\n", b" ") for text in NO_MESSAGE.values())],
+    ids=range(len(SEEDS) + len(NO_MESSAGE)),
+)
 def test_seeds(seed: bytes) -> None:
     target(seed)
     # Cut short and doubled, too.

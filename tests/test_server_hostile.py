@@ -29,7 +29,23 @@ SLOW = settings(deadline=None, suppress_health_check=list(HealthCheck))
 BIG = 10**400
 
 junk_text = st.text(max_size=20).filter(lambda text: "file" not in text.lower()) | st.sampled_from(
-    ["", "\0", "\x7f", "..", "/", "~", "p", "q", "x" * 70_000, "ü€😀", "\u2028", "C:\\", "NaN", "YQ==", "*a" * 50]
+    [
+        "",
+        "\0",
+        "\x7f",
+        "..",
+        "/",
+        "~",
+        "p",
+        "q",
+        "x" * 70_000,
+        "ü€😀",
+        "\u2028",
+        "C:\\",
+        "NaN",
+        "YQ==",
+        "*a" * 50,
+    ]
 )
 junk = st.recursive(
     st.none()
@@ -99,7 +115,9 @@ def spoilt_calls(draw: st.DrawFn) -> bytes:
     if method == "process/read":
         # Waiting is no fault, but these tests do not wait.
         params["waitMs"] = min(params.get("waitMs") or 0, 5) if isinstance(params.get("waitMs"), int) else "x"
-    return json.dumps({"id": draw(st.integers(1, 9) | st.just("s")), "method": method, "params": params}).encode()
+    return json.dumps(
+        {"id": draw(st.integers(1, 9) | st.just("s")), "method": method, "params": params}
+    ).encode()
 
 
 @st.composite
@@ -126,16 +144,20 @@ def broken_texts(draw: st.DrawFn) -> bytes:
     text = bytearray(json.dumps({"id": 5, "method": method, "params": CALLS[method]}).encode())
     for _ in range(draw(st.integers(1, 3))):
         at = draw(st.integers(0, len(text) - 1))
-        text[at : at + draw(st.integers(0, 2))] = draw(st.binary(max_size=2) | st.sampled_from([b'"', b"{", b"\\", b"\\u"]))
+        text[at : at + draw(st.integers(0, 2))] = draw(
+            st.binary(max_size=2) | st.sampled_from([b'"', b"{", b"\\", b"\\u"])
+        )
         if not text:
             break
     return bytes(text).replace(b"\n", b"")
 
 
 deep = st.builds(
-    lambda opening, closing, depth, cut: b'{"id":1,"method":"process/read","params":'
-    + (opening * depth + b"1" + closing * (depth - cut))
-    + b"}",
+    lambda opening, closing, depth, cut: (
+        b'{"id":1,"method":"process/read","params":'
+        + (opening * depth + b"1" + closing * (depth - cut))
+        + b"}"
+    ),
     st.sampled_from([b"[", b'{"a":']),
     st.sampled_from([b"]", b"}"]),
     st.sampled_from([10, 500, 1000, 5000, 50_000]),
@@ -211,7 +233,7 @@ def stdio() -> Iterator[Client]:
         client = executor.new_client()
         client.handshake()
         client.start("p", "cat", pipeStdin=True)
-        before = holdings(executor.pid)
+        before = executor.usual_holdings(client)
         yield client
         executor.until_holds(before)
 
@@ -243,7 +265,9 @@ def test_any_messages_before_the_handshake(torment: Target, sent: list[bytes], c
             # Gone in the middle of a frame.
             ws.socket.sendall(data[: len(data) // 2])
         else:
-            ws.socket.sendall(data + frame(TEXT, b'{"id":"last","method":"initialize","params":{"clientName":"x"}}'))
+            ws.socket.sendall(
+                data + frame(TEXT, b'{"id":"last","method":"initialize","params":{"clientName":"x"}}')
+            )
             while b'"last"' not in (ws.receive() or b'"last"'):
                 pass
     torment.check()
@@ -283,7 +307,10 @@ def test_any_frames(torment: Target, sent: list[bytes]) -> None:
             if found.opcode == TEXT:
                 assert json.loads(found.payload)["error"]["code"] in CODES
             if found.opcode == CLOSE:
-                assert found.close_code in (1000, 1001, 1002, 1003, 1007, 1009, 1010, 1011) or found.close_code >= 3000
+                assert (
+                    found.close_code in (1000, 1001, 1002, 1003, 1007, 1009, 1010, 1011)
+                    or found.close_code >= 3000
+                )
                 if found.close_code in (1002, 1007, 1009):
                     assert found.close_reason or b"\x88" in b"".join(sent)
                 assert ws.receive_frame() is None, "nothing follows a close frame"

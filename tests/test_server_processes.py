@@ -25,7 +25,7 @@ def test_events_of_a_process(client: Client) -> None:
     assert client.start("p ü\n", "sh", "-c", "echo out; echo err >&2; exit 300") == {"processId": "p ü\n"}
     client.wait_for("process/closed", "p ü\n")
     assert [event["seq"] for event in client.events] == list(range(1, len(client.events) + 1))
-    *outputs, exited, closed = sorted(client.events, key=lambda event: (event["method"] != "process/output"))
+    *outputs, exited, closed = sorted(client.events, key=lambda event: event["method"] != "process/output")
     assert {(event["stream"], base64.b64decode(event["chunk"])) for event in outputs} == {
         ("stdout", b"out\n"),
         ("stderr", b"err\n"),
@@ -56,21 +56,19 @@ def test_env_policy_builds_on_the_executors_environment() -> None:
         "MY_TOKEN": "t",
         "OTHER": "o",
     }
-    with Executor(env=environment | {"PYTHONPATH": str(Path(__file__).resolve().parent.parent)}) as executor:
-        with executor.client() as client:
+    root = str(Path(__file__).resolve().parent.parent)
+    with Executor(env=environment | {"PYTHONPATH": root}) as executor, executor.client() as client:
 
-            def names(policy: Json | None, **env: str) -> dict[str, str]:
-                text = client.run(str(len(client.events)), "/usr/bin/env", envPolicy=policy, env=env)[1].decode()
-                return dict(line.split("=", 1) for line in text.splitlines())
+        def names(policy: Json | None, **env: str) -> dict[str, str]:
+            text = client.run(str(len(client.events)), "/usr/bin/env", envPolicy=policy, env=env)[1].decode()
+            return dict(line.split("=", 1) for line in text.splitlines())
 
-            assert names(None, A="1") == {"A": "1"}
-            assert names({"inherit": "none", "set": {"A": "1", "B": "2"}}, B="3") == {"A": "1", "B": "3"}
-            assert names({"inherit": "core"}) == {
-                name: environment[name] for name in ("PATH", "LC_ALL", "HOME")
-            }
-            assert names({}, OTHER="mine")["OTHER"] == "mine"
-            assert "MY_TOKEN" not in names({})
-            assert names({"ignoreDefaultExcludes": True})["MY_TOKEN"] == "t"
+        assert names(None, A="1") == {"A": "1"}
+        assert names({"inherit": "none", "set": {"A": "1", "B": "2"}}, B="3") == {"A": "1", "B": "3"}
+        assert names({"inherit": "core"}) == {name: environment[name] for name in ("PATH", "LC_ALL", "HOME")}
+        assert names({}, OTHER="mine")["OTHER"] == "mine"
+        assert "MY_TOKEN" not in names({})
+        assert names({"ignoreDefaultExcludes": True})["MY_TOKEN"] == "t"
 
 
 def test_read_pages_through_what_is_retained(client: Client) -> None:
@@ -101,7 +99,9 @@ def test_a_waiting_read_wakes_for_output_exit_and_close(client: Client, tmp_path
     reads = []
     after = 0
     for gate in gates:
-        waiting = [client.post("process/read", processId="p", afterSeq=after, waitMs=60_000) for _ in range(3)]
+        waiting = [
+            client.post("process/read", processId="p", afterSeq=after, waitMs=60_000) for _ in range(3)
+        ]
         # The reads wait: a later call is answered before them.
         client.call("environment/status")
         Path(gate).write_text("\n")
@@ -174,7 +174,9 @@ def test_a_write_id_counts_once(client: Client) -> None:
     assert client.write("p", b"one\n", "w1") == "accepted"
 
 
-def test_writes_to_one_that_does_not_read_are_answered_when_there_is_room(client: Client, tmp_path: Path) -> None:
+def test_writes_to_one_that_does_not_read_are_answered_when_there_is_room(
+    client: Client, tmp_path: Path
+) -> None:
     gate = fifo(f"{tmp_path}/gate")
     client.start("p", "sh", "-c", f"read x < {gate}; wc -c", pipeStdin=True)
     block = base64.b64encode(b"x" * MIB).decode()
@@ -250,8 +252,16 @@ def test_a_session_ends_with_its_connection_and_no_other(executor: Executor, tmp
             while client.output("p", "stdout").count(b"\n") < 2:
                 client.step()
             ends = [Watched(int(line)) for line in client.output("p", "stdout").split()]
-            assert client.error("process/start", **{"processId": "p", "argv": ["x"], "cwd": "file:///", "env": {}, "tty": False}).code == -32600
-            waiting = [client.post("process/read", processId="p", afterSeq=9, waitMs=600_000) for _ in range(50)]
+            assert (
+                client.error(
+                    "process/start",
+                    **{"processId": "p", "argv": ["x"], "cwd": "file:///", "env": {}, "tty": False},
+                ).code
+                == -32600
+            )
+            waiting = [
+                client.post("process/read", processId="p", afterSeq=9, waitMs=600_000) for _ in range(50)
+            ]
             assert waiting
         assert all(watched.has_ended(within=SECONDS) for watched in ends)
         assert other.call("environment/status") == {"status": "ready"}

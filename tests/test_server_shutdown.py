@@ -209,13 +209,15 @@ def test_what_the_executor_was_given_does_not_reach_processes() -> None:
             signal.signal(number, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2})
 
-    with Executor(pass_fds=(reader, writer), preexec_fn=be_a_bad_parent) as executor:
-        with executor.client() as client:
-            _, out, _ = client.run("p", "sh", "-c", "ls /proc/self/fd; grep -E 'Sig(Blk|Ign)' /proc/self/status")
-            lines = out.decode().split()
-            assert lines[:4] == ["0", "1", "2", "3"]
-            masks = [int(line, 16) & ~(0b11 << 31) for line in lines if len(line) == 16]
-            assert masks == [0, 0]
+    with (
+        Executor(pass_fds=(reader, writer), preexec_fn=be_a_bad_parent) as executor,
+        executor.client() as client,
+    ):
+        _, out, _ = client.run("p", "sh", "-c", "ls /proc/self/fd; grep -E 'Sig(Blk|Ign)' /proc/self/status")
+        lines = out.decode().split()
+        assert lines[:4] == ["0", "1", "2", "3"]
+        masks = [int(line, 16) & ~(0b11 << 31) for line in lines if len(line) == 16]
+        assert masks == [0, 0]
     os.close(reader)
     os.close(writer)
 

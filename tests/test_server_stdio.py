@@ -59,7 +59,14 @@ def test_framing(stdio: Executor) -> None:
 def test_garbage_is_answered_line_by_line(stdio: Executor) -> None:
     with stdio.new_client() as client:
         client.handshake()
-        for garbage in (b"{bad", b"\xff\xfe", b"Content-Length: 5", b'{"id":1}{"id":2}', b"\0" * 100, b"[" * 100_000):
+        for garbage in (
+            b"{bad",
+            b"\xff\xfe",
+            b"Content-Length: 5",
+            b'{"id":1}{"id":2}',
+            b"\0" * 100,
+            b"[" * 100_000,
+        ):
             found = client.answer(garbage)
             assert (found["id"], found["error"]["code"]) == (-1, -32600)
         assert client.answer({"method": "nope"})["id"] == -1
@@ -179,7 +186,9 @@ def test_reading_does_not_run_ahead_of_answering(stdio: Executor) -> None:
     forget_peak(stdio.pid)
     before = resident_bytes(stdio.pid)
     sizes: list[int] = []
-    reader = threading.Thread(target=lambda: sizes.append(sum(map(len, iter(lambda: stdio.stdout.read(MIB), b"")))))
+    reader = threading.Thread(
+        target=lambda: sizes.append(sum(map(len, iter(lambda: stdio.stdout.read(MIB), b""))))
+    )
     reader.start()
     for _ in range(100):
         send(stdio, b'{"id":1,"method":"nope"}\n' * 10_000)
@@ -217,7 +226,12 @@ def test_what_is_printed_by_chance_does_not_get_between_messages() -> None:
         "sys.exit(program.main())\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script], input=INITIALIZE, capture_output=True, cwd=ROOT, timeout=SECONDS, check=True
+        [sys.executable, "-c", script],
+        input=INITIALIZE,
+        capture_output=True,
+        cwd=ROOT,
+        timeout=SECONDS,
+        check=True,
     )
     assert [json.loads(line)["id"] for line in done.stdout.splitlines()] == [1]
     assert b"by chance" in done.stderr

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from executors.transport.stdio import LineSplitter
 
-texts = st.lists(st.sampled_from([b"{}", b"\n", b"\r\n", b" ", b"\t", b"abc", b"\n\n", b"\xff"]), max_size=30).map(b"".join)
+texts = st.lists(
+    st.sampled_from([b"{}", b"\n", b"\r\n", b" ", b"\t", b"abc", b"\n\n", b"\xff"]), max_size=30
+).map(b"".join)
 
 
 @given(texts, st.lists(st.integers(0, 80), max_size=10))
@@ -16,7 +20,7 @@ def test_any_chunking_gives_the_same_lines(text: bytes, cuts: list[int]) -> None
     splitter = LineSplitter(1000)
     edges = sorted(min(cut, len(text)) for cut in [0, *cuts, len(text)])
     found: list[bytes] = []
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in itertools.pairwise(edges):
         found += splitter.feed(text[start:end])
     assert found == [line for line in text.split(b"\n")[:-1] if line.strip()]
 

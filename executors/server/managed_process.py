@@ -79,6 +79,7 @@ class ManagedProcess:
         seq = self.log.mark_exited(exit_code)
         exited = ProcessExited(self.process_id, seq, exit_code)
         self._notify(encode_notification(PROCESS_EXITED.name, exited))
+        self._wake()
         self._close_if_over()
 
     def output_closed(self) -> None:
@@ -91,7 +92,7 @@ class ManagedProcess:
             closed = ProcessClosed(self.process_id, seq)
             self._notify(encode_notification(PROCESS_CLOSED.name, closed))
             self._on_closed(self)
-        self._wake()
+            self._wake()
 
     async def read(self, after_seq: int, max_bytes: int | None, wait_seconds: float) -> ProcessReadResult:
         """Returns what is retained after *after_seq*; waits for an event if none came after it.

@@ -57,7 +57,9 @@ SEEDS = [
     b'{"id":-1,"error":{"code":1,"message":"m"}}',
     b'{"id":"\\ud83d\\ude00","method":"environment/info","params":null}',
     call("initialize", clientName="x", resumeSessionId="y"),
-    call("process/start", **_START, pipeStdin=True, arg0="z", envPolicy={"inherit": "core", "exclude": ["*a*"]})
+    call(
+        "process/start", **_START, pipeStdin=True, arg0="z", envPolicy={"inherit": "core", "exclude": ["*a*"]}
+    )
     + b"\n"
     + call("process/write", processId="p", chunk=_CHUNK, writeId="w")
     + b"\n"

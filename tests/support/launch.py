@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -28,8 +28,11 @@ class Executor:
     """
 
     def __init__(self, *options: str, listen: str = "ws://127.0.0.1:0", **popen: Any) -> None:
-        self._stderr = tempfile.TemporaryFile()
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))}
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed at the end of the block
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
+        }
         self.process = subprocess.Popen(
             [sys.executable, "-W", "always", "-m", "executors", "--listen", listen, *options],
             stdin=subprocess.PIPE,
@@ -69,10 +72,8 @@ class Executor:
             return self.process.wait()
         finally:
             self.stdout.close()
-            try:
+            with suppress(BrokenPipeError):
                 self.stdin.close()
-            except BrokenPipeError:
-                pass
 
     def errors(self) -> str:
         """Returns what was written to stderr so far."""
@@ -97,6 +98,12 @@ class Executor:
         """A client that has yet to say anything."""
         return Client(WebSocket(self.url, **how) if self.url else Lines(self.stdin, self.stdout))  # type: ignore[arg-type]
 
+    def usual_holdings(self, client: Client) -> Holdings:
+        """Returns what is held when something of every kind has been done once."""
+        client.call("fs/getMetadata", path="file:///")
+        client.call("fs/readFile", path=Path(__file__).as_uri())
+        return holdings(self.pid)
+
     def until_holds(self, before: Holdings) -> None:
         """Waits until the executor holds no more than *before*."""
 
@@ -118,4 +125,3 @@ def http_get(url: str, path: str, *headers: str, method: str = "GET") -> tuple[i
             answer += data
     head, _, body = answer.partition(b"\r\n\r\n")
     return int(head.split(None, 2)[1]), body
-

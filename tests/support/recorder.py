@@ -26,7 +26,11 @@ class Recorder:
 
     def __init__(self) -> None:
         self.child: PosixProcess
-        self.streams: dict[Stream, bytearray] = {"stdout": bytearray(), "stderr": bytearray(), "pty": bytearray()}
+        self.streams: dict[Stream, bytearray] = {
+            "stdout": bytearray(),
+            "stderr": bytearray(),
+            "pty": bytearray(),
+        }
         self.pieces: list[int] = []
         self.exit_code: int | None = None
         self.events: list[str] = []

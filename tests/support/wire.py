@@ -272,7 +272,11 @@ class Client:
         self.start(process_id, *argv, **params)
         self.wait_for("process/closed", process_id)
         code: int = self.wait_for("process/exited", process_id)["exitCode"]
-        return code, self.output(process_id, "stdout") or self.output(process_id, "pty"), self.output(process_id, "stderr")
+        return (
+            code,
+            self.output(process_id, "stdout") or self.output(process_id, "pty"),
+            self.output(process_id, "stderr"),
+        )
 
     def output(self, process_id: str, stream: str) -> bytes:
         """Returns what was notified so far."""
