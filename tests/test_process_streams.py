@@ -132,10 +132,10 @@ async def test_all_output_of_a_terminal_arrives(lab: Lab) -> None:
 @lab_test
 async def test_resize_reaches_the_foreground(lab: Lab) -> None:
     script = (
-        "import os, signal, sys\n"
-        "signal.signal(signal.SIGWINCH, lambda *_: print(os.get_terminal_size(), flush=True))\n"
+        "import os, signal\n"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGWINCH])\n"
         "print('ready', flush=True)\n"
-        "while True: signal.pause()\n"
+        "while signal.sigwait([signal.SIGWINCH]): print(os.get_terminal_size(), flush=True)\n"
     )
     run = lab.start(sys.executable, "-S", "-c", script, tty=True)
     await run.until_text("ready")

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from executors.protocol.binary import Base64
 from executors.protocol.envelope import (
     UNKNOWN_ID,
     Message,
@@ -22,6 +23,7 @@ from executors.protocol.envelope import (
 )
 from executors.protocol.environment import InitializeParams, InitializeResult
 from executors.protocol.errors import ErrorCode, RpcError, internal_error, invalid_request
+from executors.protocol.large import put_back, set_aside
 from executors.protocol.methods import INITIALIZE, INITIALIZED, METHODS, NOTIFICATIONS
 from executors.server.environment import environment_info
 from executors.server.handlers import handler
@@ -107,12 +109,13 @@ class Connection:
     def _take(self, data: bytes) -> None:
         request_id: RequestId = UNKNOWN_ID
         try:
-            message = decode(data)
+            short, aside = set_aside(data)
+            message = decode(short)
             if message.id is msgspec.UNSET or message.method is msgspec.UNSET:
                 self._uncalled_for(message)
                 return
             request_id = message.id
-            self._call(request_id, message.method, message.params, len(data))
+            self._call(request_id, message.method, message.params, data, aside)
         except RpcError as error:
             self._send(encode_error(request_id, error))
         except Exception as error:
@@ -132,18 +135,25 @@ class Connection:
             raise invalid_request(f"unknown notification `{message.method}`")
 
     def _call(
-        self, request_id: RequestId, method: str, params: msgspec.Raw | msgspec.UnsetType, size: int
+        self,
+        request_id: RequestId,
+        method: str,
+        params: msgspec.Raw | msgspec.UnsetType,
+        data: bytes,
+        aside: Base64 | None,
     ) -> None:
         found = self._handlers.get(method)
         if found is None:
             raise RpcError(ErrorCode.METHOD_NOT_FOUND, f"unknown method `{method}`")
         self._handshake.check_call(method)
         decoded = decode_as(params, found.method.params)
+        if aside is not None and not put_back(decoded, aside):
+            decoded = decode_as(decode(data).params, found.method.params)
         result = found.call(decoded)
         if not isinstance(result, asyncio.Future | Coroutine):
             self._send(encode_result(request_id, result))
             return
-        counted = 0 if method in _WAITING else size
+        counted = 0 if method in _WAITING else len(data)
         if found.reply_bytes is not None:
             counted += found.reply_bytes(decoded)
         self._working_bytes += counted
