@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 
 from executors import __version__
 from executors.memory import keep_freed_memory
@@ -27,8 +28,8 @@ header, which browsers send, are refused.
 """
 
 _EPILOG = """\
-The first line on stdout is the URL that clients connect to. SIGINT and SIGTERM
-end the executor and every process that it has started.
+The first line on stdout is the URL that clients connect to. SIGINT, SIGTERM and
+SIGHUP end the executor and every process that it has started.
 
 exit status: 0 ended as asked, 1 cannot listen, 2 wrong usage
 """
@@ -130,12 +131,17 @@ async def _serve(options: argparse.Namespace) -> None:
 
 
 def _stop_on_signals(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):
-        try:
-            loop.add_signal_handler(number, stop.set)
-        except NotImplementedError:
-            # Event loops on Windows have no signal handlers of their own.
-            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
+    # Not by the loop's own handlers: Windows has none, and elsewhere a signal that comes while the deaths
+    # of many children fill the loop's queue of signals is dropped.
+    def handle(*_: object) -> None:
+        with suppress(RuntimeError):  # The loop has ended already.
+            loop.call_soon_threadsafe(stop.set)
+
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        # What ignores a hang-up was started by nohup(1) or the like.
+        if number is not None and (name != "SIGHUP" or signal.getsignal(number) is not signal.SIG_IGN):
+            signal.signal(number, handle)
 
 
 def _watch_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:

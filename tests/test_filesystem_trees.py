@@ -35,9 +35,7 @@ def uri(path: str | Path) -> str:
 def walked(
     place: Path, *, depth: int = 64, directories: int = 10_000, entries: int = 50_000, follow: bool = False
 ) -> WalkResult:
-    return walk(
-        str(place), max_depth=depth, max_directories=directories, max_entries=entries, follow=follow
-    )
+    return walk(str(place), max_depth=depth, max_directories=directories, max_entries=entries, follow=follow)
 
 
 def listed(result: WalkResult, place: Path) -> list[str]:

@@ -57,8 +57,8 @@ junk = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(junk_text, inner, max_size=4),
     max_leaves=8,
 )
-# Real calls, to be spoilt. Paths lead nowhere, so that nothing is lost if one is served.
-NOWHERE = "file:///nowhere-at-all/x"
+# Real calls, to be spoilt. Paths lead below what is no directory: nothing can be there, or be made there.
+NOWHERE = "file:///dev/null/x"
 CALLS: dict[str, dict[str, Any]] = {
     "initialize": {"clientName": "x", "resumeSessionId": None},
     "environment/info": {},
@@ -67,7 +67,7 @@ CALLS: dict[str, dict[str, Any]] = {
         "processId": "q",
         "argv": ["/bin/true"],
         "cwd": "file:///",
-        "env": {"PATH": "/nowhere-at-all"},
+        "env": {"PATH": "/dev/null"},
         "tty": False,
         "pipeStdin": True,
         "arg0": None,

@@ -174,6 +174,19 @@ def test_a_write_id_counts_once(client: Client) -> None:
     assert client.write("p", b"one\n", "w1") == "accepted"
 
 
+def test_a_large_field_elsewhere_is_not_what_is_written(client: Client) -> None:
+    client.start("p", "cat", pipeStdin=True)
+    large = base64.b64encode(b"x" * 100_000).decode()
+    for number, other in enumerate(({"dataBase64": large}, {"chunk": large})):
+        params = {"processId": "p", "chunk": "", "writeId": str(number), "other": other}
+        for order in (params, dict(reversed(params.items()))):
+            text = json.dumps({"id": "a", "method": "process/write", "params": order}, separators=(",", ":"))
+            assert client.answer(text.encode()) == {"id": "a", "result": {"status": "accepted"}}
+    client.call("process/closeStdin", processId="p")
+    client.wait_for("process/closed", "p")
+    assert client.output("p", "stdout") == b""
+
+
 def test_writes_to_one_that_does_not_read_are_answered_when_there_is_room(
     client: Client, tmp_path: Path
 ) -> None:

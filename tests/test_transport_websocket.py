@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import select
 import socket
 import struct
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -331,6 +333,29 @@ def test_a_client_that_is_still_sending_gets_the_reason(executor: Executor, frag
 
     for _ in range(5):
         assert asyncio.run(send()) == 1009
+
+
+def test_a_client_that_broke_the_protocol_may_end_its_sentence(executor: Executor) -> None:
+    with websocket(executor.url) as ws:
+        ws.socket.sendall(bytes([0x81, 0xFF]) + struct.pack("!Q", 20 << 20) + bytes(4))
+        [closing] = frames_until_the_end(ws)
+        assert closing.close_code == 1009
+        # The other side has ended, but it still takes what comes: an error here would have kept a
+        # client that writes first from reading the reason.
+        for _ in range(100):
+            ws.socket.sendall(b"x" * 65536)
+
+
+def test_what_follows_a_breach_is_not_done(executor: Executor, tmp_path: Path) -> None:
+    with executor.client() as client:
+        assert isinstance(client.channel, WebSocket)
+        call = {"id": 9, "method": "fs/createDirectory", "params": {"path": (tmp_path / "made").as_uri()}}
+        order = frame(TEXT, json.dumps(call).encode())
+        client.channel.socket.sendall(frame(CONTINUATION, b"stray") + order)
+        assert [one.close_code for one in frames_until_the_end(client.channel)] == [1002]
+    with executor.client() as client:
+        client.call("fs/createDirectory", path=(tmp_path / "other").as_uri())
+    assert [path.name for path in tmp_path.iterdir()] == ["other"]
 
 
 def test_a_silent_client_is_pinged_and_then_dropped() -> None:

@@ -182,6 +182,7 @@ class PosixBackend:
 
     def _reap(self) -> None:
         """Collects every ended child: processes started here and orphans handed to us."""
+        found = False
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -189,11 +190,13 @@ class PosixBackend:
                 break
             if pid == 0:
                 break
+            found = True
             process = self._live.pop(pid, None)
             if process is not None:
                 code = os.waitstatus_to_exitcode(status)
                 process.reaped(code if code >= 0 else 128 - code)
-        for hook in list(self._reaped_hooks):
+        # Of many signals that came together the first call has done the work.
+        for hook in list(self._reaped_hooks) if found else ():
             hook()
 
 

@@ -6,13 +6,16 @@ more for the params, before it is decoded: measured, half of the time that a blo
 
 from __future__ import annotations
 
-from executors.protocol.binary import EMPTY, Base64
+from executors.protocol.binary import Base64
 
 _LARGE_BYTES = 16 * 1024
 # The fields before the binary one are short in all that is not meant to be hostile.
 _HEAD_BYTES = 1024
 _FIELDS = {b'"chunk":"': "chunk", b'"dataBase64":"': "data_base64"}
 _BACKSLASH = 0x5C
+# No base64, so that no other field is taken for the one that was set aside.
+_ABSENT = b"@set aside@"
+_PLACEHOLDER = Base64(b'"%b"' % _ABSENT)
 
 
 def set_aside(message: bytes) -> tuple[bytes, Base64 | None]:
@@ -21,7 +24,7 @@ def set_aside(message: bytes) -> tuple[bytes, Base64 | None]:
     In well-formed JSON the marks that are looked for can only be a key and the begin of its value,
     since inside of a string their quotes would be escaped; what is malformed stays malformed.
 
-    :returns: the message with an empty text in its place, and the field; or *message* and None.
+    :returns: the message with a placeholder in its place, and the field; or *message* and None.
     """
     if len(message) > _LARGE_BYTES:
         for mark in _FIELDS:
@@ -30,7 +33,7 @@ def set_aside(message: bytes) -> tuple[bytes, Base64 | None]:
                 continue
             begin = at + len(mark)
             end = message.find(b'"', begin)
-            short = message[:begin] + message[end:]
+            short = message[:begin] + _ABSENT + message[end:]
             # An escaped quote is no end, and of two fields the second would be meant.
             if end > begin and message[end - 1] != _BACKSLASH and short.find(mark, begin) < 0:
                 return short, Base64(memoryview(message)[begin - 1 : end + 1])
@@ -44,7 +47,7 @@ def put_back(params: object, field: Base64) -> bool:
         an environment variable of that name, and the message must be decoded whole.
     """
     for name in _FIELDS.values():
-        if getattr(params, name, None) == EMPTY:
+        if getattr(params, name, None) == _PLACEHOLDER:
             setattr(params, name, field)
             return True
     return False

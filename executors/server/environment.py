@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from contextlib import suppress
 from functools import cache
 
 from executors import __version__
@@ -33,12 +34,18 @@ def environment_info() -> EnvironmentInfo:
     """Asks the operating system, once; the answers hold as long as the executor runs."""
     name, path = user_shell()
     home = os.path.expanduser("~")
+    cwd = temp_dir = None
+    # An executor whose directory was removed, or that may write nowhere, can still be used.
+    with suppress(OSError):
+        cwd = to_uri(os.getcwd())
+    with suppress(OSError):
+        temp_dir = to_uri(os.path.abspath(tempfile.gettempdir()))
     return EnvironmentInfo(
         shell=Shell(name, path),
-        cwd=to_uri(os.getcwd()),
+        cwd=cwd,
         platform_os=PLATFORM,
         user_home_dir=to_uri(home) if os.path.isabs(home) else None,
-        temp_dir=to_uri(os.path.abspath(tempfile.gettempdir())),
+        temp_dir=temp_dir,
         executor_version=__version__,
         capabilities=Capabilities(process_close_stdin=True, process_resize=True),
     )

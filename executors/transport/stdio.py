@@ -15,6 +15,7 @@ from collections import deque
 from executors.transport.base import Receiver, ReceiverFactory
 
 _READ_BYTES = 256 * 1024
+_READ_AHEAD_BYTES = 1024 * 1024
 _MAX_UNDELIVERED = 4
 SEND_HIGH_WATER = 1024 * 1024
 SEND_LOW_WATER = 256 * 1024
@@ -114,14 +115,20 @@ class StdioTransport:
             self._queued = 0
             self._work.notify()
         # A write that is under way cannot be called off, so its thread may never tell.
-        self._loop.call_soon(self._writing_ended)
+        self._on_loop(self._writing_ended)
 
     def _read(self) -> None:
         reason = ""
+        ahead = 0
         while True:
-            self._may_read.wait()
+            # A peer that is held back may end, too, and behind what it sent its end must be seen.
+            if self._may_read.is_set():
+                ahead = 0
+            elif ahead > _READ_AHEAD_BYTES:
+                self._may_read.wait()
             try:
                 data = os.read(self._read_fd, _READ_BYTES)
+                ahead += len(data)
                 lines = self._lines.feed(data)
             except OSError:
                 data = b""

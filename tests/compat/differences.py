@@ -12,10 +12,8 @@ class Difference(enum.Enum):
     STRICTER = "ours refuses what cannot mean anything on the system"
     BETTER = "the released executor does something that is of no use to the caller"
     CODE = "both refuse, with another code"
-    DEFECT = "ours is wrong; take the mark away with the mistake"
 
 
 LENIENT = Difference.LENIENT
 STRICTER = Difference.STRICTER
 BETTER = Difference.BETTER
-DEFECT = Difference.DEFECT

@@ -195,7 +195,7 @@ def test_a_background_child_keeps_the_command_open(peer: Peer, executor_url: str
 def test_the_background_child_ends_with_the_client(peer: Peer, executor: Executor, tmp_path: Path) -> None:
     turn = peer.ask([run("sleep 600 & echo $!", yield_time_ms=1000)], executor.url, tmp_path)
     pid = int(turn.output.split()[-1])
-    until(lambda: not Path(f"/proc/{pid}").exists(), f"process {pid} has ended")
+    until(lambda: not Path(f"/proc/{pid}").exists(), lambda: f"process {pid} still runs")
 
 
 def test_a_patch_is_applied_to_files(peer: Peer, executor_url: str, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.compat.differences import BETTER, DEFECT, LENIENT, STRICTER, Difference
+from tests.compat.differences import BETTER, LENIENT, STRICTER, Difference
 from tests.compat.peer import skip_without_peer
 from tests.support.launch import Executor
 from tests.support.wire import Client, ReplyError, WebSocket

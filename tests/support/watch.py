@@ -7,7 +7,7 @@ import select
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 SECONDS = 20.0
@@ -38,6 +38,8 @@ class Holdings:
     fds: int
     threads: int
     children: tuple[int, ...]
+    links: tuple[str, ...] = field(default=(), compare=False)
+    """What the descriptors lead to; only to be read."""
 
 
 def holdings(pid: int | None = None) -> Holdings:
@@ -50,7 +52,7 @@ def holdings(pid: int | None = None) -> Holdings:
         except FileNotFoundError:
             continue
     # Listing our own directory takes a descriptor, which is gone by the time its link is read.
-    return Holdings(len(links), len(os.listdir(proc / "task")), tuple(children(pid)))
+    return Holdings(len(links), len(os.listdir(proc / "task")), tuple(children(pid)), tuple(links))
 
 
 def children(pid: int | None = None) -> list[int]:
