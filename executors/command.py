@@ -31,7 +31,7 @@ _EPILOG = """\
 The first line on stdout is the URL that clients connect to. SIGINT, SIGTERM and
 SIGHUP end the executor and every process that it has started.
 
-exit status: 0 ended as asked, 1 cannot listen, 2 wrong usage
+exit status: 0 ended as asked, 1 cannot start, 2 wrong usage
 """
 
 
@@ -103,7 +103,7 @@ def main(arguments: list[str] | None = None, prog: str = "python -m executors") 
     try:
         asyncio.run(_serve(options))
     except OSError as error:
-        print(f"{prog}: cannot listen on {options.listen}: {error}", file=sys.stderr)
+        print(f"{prog}: cannot start on {options.listen}: {error}", file=sys.stderr)
         return 1
     return 0
 

@@ -6,6 +6,7 @@ import json
 import os
 import select
 import socket
+import struct
 from pathlib import Path
 
 import pytest
@@ -140,6 +141,22 @@ def test_a_ping_is_answered_even_to_a_client_that_reads_late(executor: Executor)
             assert found is not None
             if (found.opcode, found.payload) == (10, b"the last"):
                 break
+
+
+def test_a_client_that_leaves_before_its_replies_is_not_worth_a_word(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(bytes(MIB))
+    with Executor() as executor:
+        for _ in range(5):
+            client = executor.new_client(receive_buffer=4096)
+            client.handshake()
+            client.start("p", "cat", "/dev/zero")
+            client.wait_for("process/output", "p")
+            for _ in range(100):
+                client.post("fs/readFile", path=(tmp_path / "file").as_uri())
+            # Gone with a reset, not with a word.
+            socket_of(client).setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            client.channel.close()
+        # The block's end finds stderr empty.
 
 
 def test_a_hundred_connections_come_and_go(executor: Executor) -> None:

@@ -35,7 +35,7 @@ class Stage:
         await asyncio.gather(*self.tasks, return_exceptions=True)
 
 
-def test_what_is_called_off_before_its_first_step_leaves_no_trace() -> None:
+def test_what_waits_at_the_end_is_called_off_without_a_trace() -> None:
     async def main() -> None:
         stage = Stage()
         stage.connection.message_received(
@@ -44,7 +44,7 @@ def test_what_is_called_off_before_its_first_step_leaves_no_trace() -> None:
         for _ in range(10):
             stage.connection.message_received(call("process/read", processId="p", waitMs=600_000))
         assert len(stage.tasks) == 10
-        # No turn of the loop has passed. A coroutine that is never awaited makes a warning, and so a failure.
+        # A coroutine that is never awaited makes a warning, and so a failure.
         await stage.end()
         assert len(stage.transport.sent) == 1
 

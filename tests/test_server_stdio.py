@@ -10,7 +10,7 @@ import sys
 import termios
 import threading
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import IO
 
 import pytest
 
@@ -148,7 +148,7 @@ def test_the_end_of_input_calls_off_what_waits_and_kills() -> None:
     assert [one["id"] for one in found] == [1, 2]
 
 
-def unread(pipe: BinaryIO) -> int:
+def unread(pipe: IO[bytes]) -> int:
     """Returns how many bytes wait in *pipe*."""
     return int.from_bytes(fcntl.ioctl(pipe.fileno(), termios.FIONREAD, bytes(4)), sys.byteorder)
 

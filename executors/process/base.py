@@ -98,6 +98,9 @@ class ChildProcess(Protocol):
         :raises TimeoutError: some are not gone after 5 s; the message names them.
         """
 
+    def has_left_any(self) -> bool:
+        """Whether the process, or anything that descends from it, is known to be there."""
+
     def release(self) -> None:
         """Closes this side of the pipes or terminal; no event comes after it."""
 

@@ -13,6 +13,8 @@ import msgspec
 from executors.protocol.processes import Stream
 
 RETAINED_BYTES = 1024 * 1024
+# A short chunk costs far more than its bytes.
+_CHUNK_OVERHEAD_BYTES = 128
 
 
 class Chunk(msgspec.Struct, frozen=True, gc=False):
@@ -58,6 +60,11 @@ class OutputLog:
     def retained(self) -> int:
         """Bytes of output that are retained."""
         return self._size
+
+    @property
+    def memory(self) -> int:
+        """Bytes of memory that the retained output takes, about."""
+        return self._size + _CHUNK_OVERHEAD_BYTES * len(self._chunks)
 
     def happened_after(self, seq: int) -> bool:
         """Whether any event, not only output, has a number above *seq*."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import io
 import os
 import resource
@@ -17,6 +18,7 @@ from executors.process.pipes import InputWriter, OutputReader
 from executors.process.tree import ProcessTree, TreeKeeper
 
 _TERMINATE_SECONDS = 5.0
+_GIVEN_DESCRIPTORS = 256
 # What an ignoring parent, a shell's `&` or nohup, would pass on: Python ignores SIGPIPE and SIGXFSZ.
 _DEFAULT_SIGNALS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 
@@ -50,10 +52,25 @@ def find_program(program: str, env: dict[str, str], cwd: str) -> str:
 
 def keep_descriptors() -> None:
     """Keeps from programs started here what this process was given besides its standard streams."""
-    for name in os.listdir("/dev/fd"):
-        if int(name) > 2:
+    try:
+        numbers = [int(name) for name in os.listdir("/dev/fd")]
+    except OSError:
+        # There is no /proc: what was given has low numbers.
+        numbers = list(range(_GIVEN_DESCRIPTORS))
+    for number in numbers:
+        if number > 2:
             with suppress(OSError):
-                os.set_inheritable(int(name), False)
+                os.set_inheritable(number, False)
+
+
+def _open_home() -> int:
+    """Opens the working directory, to come back to it; the root where we may not enter it."""
+    # With O_PATH, on Linux, it need not be readable.
+    flags = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY
+    try:
+        return os.open(".", flags)
+    except PermissionError:
+        return os.open("/", flags)
 
 
 class PosixBackend:
@@ -65,10 +82,10 @@ class PosixBackend:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._live: dict[int, PosixProcess] = {}
-        # With O_PATH, on Linux, it need not be readable.
-        self._home = os.open(".", getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY)
+        self._home = _open_home()
         keep_descriptors()
         self._trees = TreeKeeper()
+        self._scan_is_shared = False
         self._reaped_hooks: set[Callable[[], None]] = set()
         # Many processes need many descriptors here; they themselves get the limit we were given.
         self._files = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -95,6 +112,12 @@ class PosixBackend:
                     setsigmask=(),
                     setsigdef=_DEFAULT_SIGNALS,
                 )
+            tree.leader = pid
+            try:
+                process = PosixProcess(self._loop, self, request, pid, tree, ours, observer)
+            except BaseException:
+                os.kill(pid, signal.SIGKILL)
+                raise
         except BaseException:
             for fd in ours:
                 os.close(fd)
@@ -102,8 +125,6 @@ class PosixBackend:
         finally:
             for fd in theirs:
                 os.close(fd)
-        tree.leader = pid
-        process = PosixProcess(self._loop, self, request, pid, tree, ours, observer)
         self._live[pid] = process
         return process
 
@@ -123,6 +144,8 @@ class PosixBackend:
 
     async def until_reaped(self, gone: Callable[[], bool]) -> None:
         """Returns as soon as *gone*, asked again after each reaping, answers True."""
+        if not self._scan_is_shared:
+            self._share_scan()
         if gone():
             return
         done = self._loop.create_future()
@@ -141,8 +164,10 @@ class PosixBackend:
         """Makes the child's standard streams; adds the descriptors to *ours* and *theirs*."""
         if request.tty:
             master, name, slave = terminal.open_terminal()
-            ours.append(master)
-            theirs.append(slave)
+            # Reading and writing end on their own, so each has a descriptor. The other side stays open
+            # here while the process runs: it may close its terminal and open it again.
+            ours += [self._out_of_the_way(master), self._out_of_the_way(slave)]
+            ours.append(self._out_of_the_way(os.dup(ours[0])))
             # Opened by name after setsid: that makes it the controlling terminal.
             return [
                 (os.POSIX_SPAWN_OPEN, 0, name, os.O_RDWR, 0),
@@ -152,17 +177,29 @@ class PosixBackend:
         actions: FileActions = []
         for target in (1, 2):
             reader, writer = os.pipe()
-            ours.append(reader)
+            ours.append(self._out_of_the_way(reader))
             theirs.append(writer)
             actions.append((os.POSIX_SPAWN_DUP2, writer, target))
         if request.pipe_stdin:
             reader, writer = os.pipe()
-            ours.append(writer)
+            ours.append(self._out_of_the_way(writer))
             theirs.append(reader)
             actions.append((os.POSIX_SPAWN_DUP2, reader, 0))
         else:
             actions.append((os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0))
         return actions
+
+    def _out_of_the_way(self, fd: int) -> int:
+        """Moves *fd* above the limit in force while a process starts: other threads need those below."""
+        if self._files[0] == self._files[1]:
+            return fd
+        try:
+            high = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, self._files[0])
+        except OSError:
+            # So many are in use that none is left up there.
+            return fd
+        os.close(fd)
+        return high
 
     @contextmanager
     def _inside(self, cwd: str) -> Iterator[None]:
@@ -196,8 +233,21 @@ class PosixBackend:
                 code = os.waitstatus_to_exitcode(status)
                 process.reaped(code if code >= 0 else 128 - code)
         # Of many signals that came together the first call has done the work.
-        for hook in list(self._reaped_hooks) if found else ():
-            hook()
+        if found and self._reaped_hooks:
+            self._share_scan()
+            for hook in list(self._reaped_hooks):
+                hook()
+
+    def _share_scan(self) -> None:
+        """Reads /proc once for all that look before the event loop goes on."""
+        self._trees.share_scan(self.is_live)
+        if not self._scan_is_shared:
+            self._scan_is_shared = True
+            self._loop.call_soon(self._forget_scan)
+
+    def _forget_scan(self) -> None:
+        self._scan_is_shared = False
+        self._trees.forget_scan()
 
 
 class PosixProcess:
@@ -219,11 +269,11 @@ class PosixProcess:
         self._observer = observer
         self._running = True
         self._master: int | None = None
+        self._slave: int | None = None
         self._stdin: InputWriter | None = None
         if request.tty:
-            self._master = fds[0]
-            # Two owners, two descriptors: reading may end while writes are still queued.
-            self._stdin = InputWriter(loop, os.dup(fds[0]))
+            self._master, self._slave, writing = fds
+            self._stdin = InputWriter(loop, writing)
             self._outputs = [OutputReader(loop, fds[0], self._output_pty, self._output_ended)]
         else:
             self._outputs = [
@@ -284,7 +334,11 @@ class PosixProcess:
                 f"these are not gone: {left}"
             ) from None
 
+    def has_left_any(self) -> bool:
+        return self._tree.has_members(self._backend.is_live)
+
     def release(self) -> None:
+        self._close_slave()
         for reader in self._outputs:
             reader.close()
         if self._stdin is not None:
@@ -294,9 +348,15 @@ class PosixProcess:
         """The backend has collected the exit status."""
         self._running = False
         self._tree.leader = None
+        self._close_slave()
         if self._stdin is not None:
             self._stdin.close()
         self._observer.exited(exit_code)
+
+    def _close_slave(self) -> None:
+        if self._slave is not None:
+            os.close(self._slave)
+            self._slave = None
 
     def _kill_all(self) -> bool:
         return self._tree.kill(self._backend.is_live)

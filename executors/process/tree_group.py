@@ -22,6 +22,10 @@ class TreeKeeper:
         """They cannot be seen here."""
         return True
 
+    def share_scan(self, is_live: Callable[[int], bool]) -> None: ...
+
+    def forget_scan(self) -> None: ...
+
     def close(self) -> None: ...
 
 
@@ -35,6 +39,10 @@ class ProcessTree:
     def members(self, is_live: Callable[[int], bool]) -> list[int]:
         """Returns the leader if it is not reaped."""
         return [] if self.leader is None else [self.leader]
+
+    def has_members(self, is_live: Callable[[int], bool]) -> bool:
+        """Whether the leader is not reaped; of others nothing is known here."""
+        return self.leader is not None
 
     def kill(self, is_live: Callable[[int], bool]) -> bool:
         """Kills the group.

@@ -45,7 +45,8 @@ class TreeKeeper:
         # A random start keeps executors apart that run below one another.
         self._next = _FIRST_MARK + int.from_bytes(os.urandom(6), "little")
         self._own = resource.getrlimit(resource.RLIMIT_RTTIME)
-        self._spare = SpareDescriptor()
+        self.spare = SpareDescriptor()
+        self._scan: dict[int | None, list[int]] | None = None
 
     @contextmanager
     def marking(self) -> Iterator[ProcessTree]:
@@ -56,17 +57,38 @@ class TreeKeeper:
         self._next += 1
         resource.setrlimit(resource.RLIMIT_RTTIME, (soft, hard))
         try:
-            yield ProcessTree(soft, self._spare)
+            yield ProcessTree(soft, self)
         finally:
             resource.setrlimit(resource.RLIMIT_RTTIME, self._own)
 
     def has_orphans(self, is_live: Callable[[int], bool]) -> bool:
         """Whether any child is no leader: an orphan that was handed to this process."""
-        with self._spare.lent():
-            return not all(map(is_live, own_children()))
+        return bool(self.orphans(is_live))
+
+    def orphans(self, is_live: Callable[[int], bool]) -> dict[int | None, list[int]]:
+        """Returns the orphans that were handed to this process, zombies too, by their marks."""
+        if self._scan is not None:
+            return self._scan
+        found: dict[int | None, list[int]] = {}
+        with self.spare.lent():
+            for pid in own_children():
+                if not is_live(pid):
+                    found.setdefault(mark_of(pid), []).append(pid)
+        return found
+
+    def share_scan(self, is_live: Callable[[int], bool]) -> None:
+        """Looks for orphans now, for all trees, until :meth:`forget_scan`.
+
+        In between nothing may be reaped, so that no number can come to mean another process.
+        """
+        self._scan = None
+        self._scan = self.orphans(is_live)
+
+    def forget_scan(self) -> None:
+        self._scan = None
 
     def close(self) -> None:
-        self._spare.close()
+        self.spare.close()
 
 
 class SpareDescriptor:
@@ -102,18 +124,23 @@ class ProcessTree:
     :ivar leader: the process while it is not reaped, else None.
     """
 
-    def __init__(self, mark: int, spare: SpareDescriptor) -> None:
+    def __init__(self, mark: int, keeper: TreeKeeper) -> None:
         self.leader: int | None = None
         self._mark = mark
-        self._spare = spare
+        self._keeper = keeper
 
     def members(self, is_live: Callable[[int], bool]) -> list[int]:
         """Returns those that have not ended, parents before children.
 
         :param is_live: tells the leaders of this and other trees from orphans.
         """
-        with self._spare.lent():
-            return [pid for pid in descendants(self._roots(is_live)) if not is_zombie(pid)]
+        roots = self._roots(is_live)
+        with self._keeper.spare.lent():
+            return [pid for pid in descendants(roots) if not is_zombie(pid)]
+
+    def has_members(self, is_live: Callable[[int], bool]) -> bool:
+        """Whether any may be left; those that wait to be reaped count."""
+        return bool(self._roots(is_live))
 
     def kill(self, is_live: Callable[[int], bool]) -> bool:
         """Kills all members there are now.
@@ -123,19 +150,16 @@ class ProcessTree:
             meanwhile is found then, and so are the children of one that ended while it was
             looked at, which the kernel hands over before its parent can be reaped.
         """
-        with self._spare.lent():
-            roots = self._roots(is_live)
+        roots = self._roots(is_live)
+        with self._keeper.spare.lent():
             for pid in descendants(roots):
                 kill(pid)
         return not roots
 
     def _roots(self, is_live: Callable[[int], bool]) -> list[int]:
         """Returns those of the tree that are children of this process, zombies too."""
-        roots = [] if self.leader is None else [self.leader]
-        for pid in own_children():
-            if not is_live(pid) and mark_of(pid) == self._mark:
-                roots.append(pid)
-        return roots
+        leader = [] if self.leader is None else [self.leader]
+        return leader + self._keeper.orphans(is_live).get(self._mark, [])
 
 
 def mark_of(pid: int) -> int | None:

@@ -94,24 +94,22 @@ class ManagedProcess:
             self._on_closed(self)
             self._wake()
 
-    async def read(self, after_seq: int, max_bytes: int | None, wait_seconds: float) -> ProcessReadResult:
-        """Returns what is retained after *after_seq*; waits for an event if none came after it.
-
-        :param wait_seconds: at most so long; the result may then have no chunk.
-        """
-        if wait_seconds > 0 and not self.log.happened_after(after_seq) and not self.log.closed:
-            woken = asyncio.get_running_loop().create_future()
-            self._waiters.add(woken)
-            try:
-                async with asyncio.timeout(wait_seconds):
-                    await woken
-            except TimeoutError:
-                pass
-            finally:
-                self._waiters.discard(woken)
-        return self.read_now(after_seq, max_bytes)
+    async def until_event_after(self, after_seq: int, wait_seconds: float) -> None:
+        """Returns when an event has a number above *after_seq*, when none can come, or when time is up."""
+        if self.log.happened_after(after_seq) or self.log.closed:
+            return
+        woken = asyncio.get_running_loop().create_future()
+        self._waiters.add(woken)
+        try:
+            async with asyncio.timeout(wait_seconds):
+                await woken
+        except TimeoutError:
+            pass
+        finally:
+            self._waiters.discard(woken)
 
     def read_now(self, after_seq: int, max_bytes: int | None) -> ProcessReadResult:
+        """Returns what is retained after *after_seq*, and how the process stands."""
         log = self.log
         chunks = log.read(after_seq, max_bytes)
         next_seq = log.next_seq
@@ -190,6 +188,10 @@ class ManagedProcess:
         running = not self.has_exited
         await self._child.terminate()
         return running
+
+    @property
+    def child(self) -> ChildProcess:
+        return self._child
 
     def release(self) -> None:
         """Stops reading output; after the session's end nobody is there to hear of it."""

@@ -7,8 +7,9 @@ import io
 import os
 from collections import OrderedDict
 from collections.abc import Awaitable
+from contextlib import suppress
 
-from executors.process.base import Backend, SpawnRequest
+from executors.process.base import Backend, ChildProcess, SpawnRequest
 from executors.process.environment import CORE_POSIX, apply_policy
 from executors.protocol import methods
 from executors.protocol.binary import decode_base64
@@ -56,8 +57,12 @@ class ProcessCalls:
         self._processes: dict[str, ManagedProcess] = {}
         self._closed: OrderedDict[str, ManagedProcess] = OrderedDict()
         self._closed_output = 0
+        # Of processes that are forgotten, where something that they started may still run.
+        self._left_behind: list[tuple[str, ChildProcess]] = []
         self._waiting_reads = 0
         self._paused = False
+        self._resumed = asyncio.Event()
+        self._resumed.set()
 
     def handlers(self) -> list[Handler]:
         return [
@@ -73,11 +78,13 @@ class ProcessCalls:
     def pause_output(self) -> None:
         """The client reads too slowly: every process waits when its pipe is full."""
         self._paused = True
+        self._resumed.clear()
         for process in self._processes.values():
             process.pause_output()
 
     def resume_output(self) -> None:
         self._paused = False
+        self._resumed.set()
         for process in list(self._processes.values()):
             process.resume_output()
 
@@ -88,11 +95,12 @@ class ProcessCalls:
         """
         # Of a closed process only orphans can be left.
         all_closed_are_over = not self._backend.has_orphans()
-        ending = [
+        ending: list[Awaitable[object]] = [
             process.terminate()
             for process in self._processes.values()
             if not (process.log.closed and all_closed_are_over)
         ]
+        ending += [child.terminate() for _, child in self._left_behind]
         results = await asyncio.gather(*ending, return_exceptions=True)
         errors = [result for result in results if isinstance(result, Exception)]
         for process in self._processes.values():
@@ -156,7 +164,11 @@ class ProcessCalls:
     ) -> ProcessReadResult:
         self._waiting_reads += 1
         try:
-            return await process.read(after_seq, max_bytes, wait_ms / 1000)
+            await process.until_event_after(after_seq, wait_ms / 1000)
+            # Very many may wait for the same output: the replies go out as the client reads.
+            while self._paused:
+                await self._resumed.wait()
+            return process.read_now(after_seq, max_bytes)
         finally:
             self._waiting_reads -= 1
 
@@ -183,7 +195,10 @@ class ProcessCalls:
         # As with terminate, a process that is over and forgotten is no mistake of the client.
         process = self._processes.get(params.process_id)
         if process is not None:
-            process.interrupt()
+            try:
+                process.interrupt()
+            except PermissionError as error:
+                raise invalid_request(f"cannot interrupt process {params.process_id}: {error}") from None
         return Empty()
 
     def _resize(self, params: ProcessResizeParams) -> Empty:
@@ -201,10 +216,14 @@ class ProcessCalls:
 
     async def _terminate(self, params: ProcessParams) -> ProcessTerminateResult:
         process = self._processes.get(params.process_id)
-        if process is None:
-            return ProcessTerminateResult(running=False)
         try:
-            return ProcessTerminateResult(await process.terminate())
+            for entry in [one for one in self._left_behind if one[0] == params.process_id]:
+                await entry[1].terminate()
+                # Of two that terminate at once, the other may have been first.
+                with suppress(ValueError):
+                    self._left_behind.remove(entry)
+            running = process is not None and await process.terminate()
+            return ProcessTerminateResult(running)
         except TimeoutError as error:
             raise internal_error(str(error)) from None
 
@@ -218,12 +237,14 @@ class ProcessCalls:
 
     def _process_closed(self, process: ManagedProcess) -> None:
         self._closed[process.process_id] = process
-        self._closed_output += process.log.retained
+        self._closed_output += process.log.memory
         while len(self._closed) > _MAX_CLOSED or (
             self._closed_output > _MAX_CLOSED_OUTPUT_BYTES and len(self._closed) > 1
         ):
             process_id, oldest = self._closed.popitem(last=False)
-            self._closed_output -= oldest.log.retained
+            if oldest.child.has_left_any():
+                self._left_behind.append((process_id, oldest.child))
+            self._closed_output -= oldest.log.memory
             del self._processes[process_id]
 
 

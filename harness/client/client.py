@@ -120,10 +120,12 @@ class Client:
         try:
             await self.call(PROCESS_START, params)
         except asyncio.CancelledError:
-            # Whether it starts is unknown, and nobody will have a handle to it.
-            self._processes.pop(id, None)
-            with contextlib.suppress(ConnectionLost):
-                self.connection.post(PROCESS_TERMINATE, ProcessParams(id)).abandon()
+            # Whether it starts is unknown, and nobody will have a handle to it. Where the id was in
+            # use, it names another process.
+            if fresh:
+                self._processes.pop(id, None)
+                with contextlib.suppress(ConnectionLost):
+                    self.connection.post(PROCESS_TERMINATE, ProcessParams(id)).abandon()
             raise
         except BaseException:
             if fresh:

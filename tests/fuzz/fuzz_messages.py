@@ -141,6 +141,9 @@ class PlayedProcess:
     async def terminate(self) -> None:
         self._end(137)
 
+    def has_left_any(self) -> bool:
+        return False
+
     def release(self) -> None: ...
 
     def _end(self, code: int) -> None:

@@ -96,6 +96,26 @@ def test_an_executor_that_may_write_nowhere_can_be_used() -> None:
         assert "tempDir" not in client.call("environment/info")
 
 
+def test_files_can_be_read_while_processes_start_with_few_descriptors(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"content")
+
+    def few() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (32, 4096))
+
+    with Executor(preexec_fn=few) as executor, executor.client() as client:
+        for number in range(60):
+            client.start(f"held{number}", "sleep", "1000")
+        requests = []
+        for number in range(200):
+            requests += [client.post("fs/readFile", path=path.as_uri()) for _ in range(5)]
+            client.start(f"n{number}", "sh", "-c", "ulimit -n")
+        for request_id in requests:
+            assert client.result(request_id)["dataBase64"] == "Y29udGVudA=="
+        client.wait_for("process/closed", "n0")
+        assert client.output("n0", "stdout") == b"32\n"
+
+
 @lab_test
 async def test_a_signal_without_a_death_is_no_occasion_to_look(lab: Lab) -> None:
     run = lab.start("sleep", "1000")
