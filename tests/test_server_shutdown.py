@@ -150,7 +150,7 @@ def test_wrong_usage(options: list[str], says: str) -> None:
 def test_an_address_that_is_taken(executor: Executor) -> None:
     done = run("--listen", executor.url)
     assert (done.returncode, done.stdout) == (1, "")
-    assert f"cannot listen on {executor.url}" in done.stderr
+    assert executor.url in done.stderr
     assert "in use" in done.stderr
     assert "Traceback" not in done.stderr
 
