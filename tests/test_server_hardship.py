@@ -116,6 +116,21 @@ def test_files_can_be_read_while_processes_start_with_few_descriptors(tmp_path: 
         assert client.output("n0", "stdout") == b"32\n"
 
 
+def test_a_locale_that_nobody_set_is_not_inherited() -> None:
+    for given in ({}, {"LC_CTYPE": "C.UTF-8"}):
+        environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), **given}
+        with Executor(env=environment) as executor, executor.client() as client:
+            policy = {
+                "inherit": "all",
+                "ignoreDefaultExcludes": True,
+                "exclude": [],
+                "set": {},
+                "includeOnly": [],
+            }
+            _, out, _ = client.run("p", "/usr/bin/env", envPolicy=policy, env={})
+            assert dict(line.split("=", 1) for line in out.decode().splitlines()) == environment
+
+
 @lab_test
 async def test_a_signal_without_a_death_is_no_occasion_to_look(lab: Lab) -> None:
     run = lab.start("sleep", "1000")

@@ -30,6 +30,21 @@ def to_uri(path: str) -> str:
 
 
 @cache
+def own_environment() -> dict[str, str]:
+    """Returns the environment that this executor was given, for processes that inherit it.
+
+    Where no locale is set, Python sets LC_CTYPE to a UTF-8 one for itself (PEP 538). On Linux the
+    environment before that can be read; elsewhere the variable stays.
+    """
+    env = dict(os.environ)
+    if "LC_CTYPE" in env and sys.platform == "linux":
+        with suppress(OSError), open("/proc/self/environ", "rb") as file:
+            if not any(entry.startswith(b"LC_CTYPE=") for entry in file.read().split(b"\0")):
+                del env["LC_CTYPE"]
+    return env
+
+
+@cache
 def environment_info() -> EnvironmentInfo:
     """Asks the operating system, once; the answers hold as long as the executor runs."""
     name, path = user_shell()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-import os
 from collections import OrderedDict
 from collections.abc import Awaitable
 from contextlib import suppress
@@ -30,6 +29,7 @@ from executors.protocol.processes import (
     WriteStatus,
 )
 from executors.sandbox.intent import refuse_unsupported
+from executors.server.environment import own_environment
 from executors.server.handlers import Handler, handler
 from executors.server.managed_process import ManagedProcess, Notify
 
@@ -122,7 +122,7 @@ class ProcessCalls:
             raise invalid_request(f"process {params.process_id} already exists")
         env = params.env
         if params.env_policy is not None:
-            env = apply_policy(params.env_policy, os.environ, CORE_POSIX) | env
+            env = apply_policy(params.env_policy, own_environment(), CORE_POSIX) | env
         request = SpawnRequest(
             argv=params.argv,
             arg0=params.arg0,
