@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 
 from tests.support.launch import Executor
 from tests.support.watch import SECONDS, Watched, forget_peak, peak_resident_bytes, resident_bytes
 from tests.support.wire import Client
+
+MIB = 1024 * 1024
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX sessions and terminals")
 
@@ -41,6 +44,22 @@ def test_a_terminal_that_all_have_closed_can_be_opened_again(client: Client) -> 
     client.write("p", b"go\r")
     client.wait_for("process/closed", "p")
     assert client.output("p", "pty").endswith(b"back\r\n")
+
+
+def test_files_that_are_asked_for_and_not_taken_wait_on_disk(executor: Executor, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(bytes(MIB))
+    with executor.client(receive_buffer=4096) as client:
+        client.call("fs/open", handleId="h", path=path.as_uri())
+        forget_peak(executor.pid)
+        before = resident_bytes(executor.pid)
+        # All are in the executor's receive buffer at once: 560 MB of replies.
+        waiting = [client.post("fs/readBlock", handleId="h", offset=0, len=MIB) for _ in range(200)]
+        waiting += [client.post("fs/readFile", path=path.as_uri()) for _ in range(200)]
+        for request_id in waiting:
+            result = client.result(request_id)
+            assert len(result.get("chunk") or result["dataBase64"]) == 4 * (MIB // 3 + 1)
+        assert peak_resident_bytes(executor.pid) - before < 256 * MIB
 
 
 def test_very_many_reads_that_wake_at_once_cost_little(executor: Executor) -> None:

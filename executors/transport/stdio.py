@@ -87,8 +87,11 @@ class StdioTransport:
             self._queue.append(message + b"\n")
             self._queued += len(message) + 1
             self._work.notify()
-        if self._queued > SEND_HIGH_WATER and not self._writing_paused:
-            self._writing_paused = True
+            # Under the lock, or the writer could be done before it sees that somebody waits.
+            pauses = self._queued > SEND_HIGH_WATER and not self._writing_paused
+            if pauses:
+                self._writing_paused = True
+        if pauses:
             self._receiver.pause_writing()
 
     def send_buffer_size(self) -> int:
@@ -179,7 +182,8 @@ class StdioTransport:
                 break
             with self._work:
                 self._queued -= len(data)
-            if self._writing_paused and self._queued <= SEND_LOW_WATER:
+                drained = self._writing_paused and self._queued <= SEND_LOW_WATER
+            if drained:
                 self._on_loop(self._drained)
         self._on_loop(self._writing_ended)
 
