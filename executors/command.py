@@ -15,12 +15,13 @@ from contextlib import suppress
 from executors import __version__
 from executors.memory import keep_freed_memory
 from executors.server.executor import serve_stdio, serve_websocket
+from executors.transport import unix
 from executors.transport.stdio import take_standard_streams
 from executors.transport.websocket import Limits, parse_listen_url
 
 _DESCRIPTION = """\
 Run processes and touch files on this machine for a client elsewhere: JSON-RPC
-over WebSocket or over stdin and stdout.
+over WebSocket, on TCP or on a Unix socket, or over stdin and stdout.
 
 Whoever can connect can do what the user of this command can do: listen on
 loopback only, unless the network in between is yours. Requests with an Origin
@@ -47,7 +48,8 @@ def make_parser(prog: str = "python -m executors") -> argparse.ArgumentParser:
         "--listen",
         metavar="URL",
         default="ws://127.0.0.1:0",
-        help="ws://IP:PORT, port 0 for any free one, or stdio (default: %(default)s)",
+        help="ws://IP:PORT, port 0 for any free one, or unix:///PATH for a socket that only this user can "
+        "connect to, or stdio (default: %(default)s)",
     )
     parser.add_argument(
         "--exit-with-parent",
@@ -97,7 +99,7 @@ def main(arguments: list[str] | None = None, prog: str = "python -m executors") 
             parser.error("--exit-with-parent: with --listen stdio that is always so")
     else:
         try:
-            parse_listen_url(options.listen)
+            _check_listen_url(options.listen)
         except ValueError as error:
             parser.error(f"--listen: {error}; or stdio")
     try:
@@ -137,7 +139,7 @@ def _stop_on_signals(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> No
         with suppress(RuntimeError):  # The loop has ended already.
             loop.call_soon_threadsafe(stop.set)
 
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
         number = getattr(signal, name, None)
         # What ignores a hang-up was started by nohup(1) or the like.
         if number is not None and (name != "SIGHUP" or signal.getsignal(number) is not signal.SIG_IGN):
@@ -155,6 +157,13 @@ def _watch_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
     except RuntimeError:
         # The loop has ended already.
         return
+
+
+def _check_listen_url(url: str) -> None:
+    if url.startswith(unix.SCHEME):
+        unix.socket_path(url)
+    else:
+        parse_listen_url(url)
 
 
 def _positive(text: str) -> int:

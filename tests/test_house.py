@@ -92,9 +92,11 @@ allowed = {"executors", *sys.stdlib_module_names, *sys.argv[1:]}
 sys.meta_path.insert(0, Refuse())
 import executors
 
-foreign = ("linux", "posix") if sys.platform == "win32" else ("windows",)
+# A module for one operating system says so in its name.
+foreign = {"linux", "posix"} if sys.platform == "win32" else {"windows", "wine"}
 for module in pkgutil.walk_packages(executors.__path__, "executors."):
-    if not module.name.endswith((*(f".{os}" for os in foreign), "__main__")):
+    words = module.name.rpartition(".")[2].split("_")
+    if "main" not in words and foreign.isdisjoint(words):
         importlib.import_module(module.name)
         print(module.name)
 """

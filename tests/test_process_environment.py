@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executors.process.environment import CORE_POSIX, apply_policy
+from executors.process.environment import POSIX, WINDOWS
 from executors.protocol.processes import EnvPolicy
 
 OWN = {
@@ -77,11 +77,11 @@ SECRETS = {"API_KEY", "MONKEY", "my_secret_x", "TOKENS"}
     ],
 )
 def test_policy_table(policy: EnvPolicy, names: set[str]) -> None:
-    assert set(apply_policy(policy, OWN, CORE_POSIX)) == names
+    assert set(POSIX.apply_policy(policy, OWN)) == names
 
 
 def test_set_overlays_what_is_inherited() -> None:
-    made = apply_policy(EnvPolicy(inherit="core", set={"HOME": "/elsewhere"}), OWN, CORE_POSIX)
+    made = POSIX.apply_policy(EnvPolicy(inherit="core", set={"HOME": "/elsewhere"}), OWN)
     assert made["HOME"] == "/elsewhere"
     assert made["PATH"] == OWN["PATH"]
 
@@ -98,10 +98,41 @@ def matches(name: str, pattern: str) -> bool:
 @given(st.text("ab[]!.\\\n", max_size=8), st.text("ab[]!.\\\n*?", max_size=8))
 def test_patterns_know_two_wildcards_and_match_whole_names(name: str, pattern: str) -> None:
     policy = EnvPolicy(inherit="all", ignore_default_excludes=True, exclude=[pattern])
-    assert (name not in apply_policy(policy, {name: ""}, CORE_POSIX)) == matches(name, pattern)
+    assert (name not in POSIX.apply_policy(policy, {name: ""})) == matches(name, pattern)
 
 
 @pytest.mark.timeout(20)
 def test_a_pattern_of_many_stars_takes_no_exponential_time() -> None:
     policy = EnvPolicy(inherit="none", set={"a" * 5000: ""}, include_only=["*a" * 40 + "b"])
-    assert apply_policy(policy, {}, CORE_POSIX) == {}
+    assert POSIX.apply_policy(policy, {}) == {}
+
+
+WINDOWS_OWN = {"Path": "C:\\bin", "SystemRoot": "C:\\Windows", "Api_Key": "k", "EDITOR": "edit"}
+
+
+@pytest.mark.parametrize(
+    ("policy", "made"),
+    [
+        (EnvPolicy(), {"Path": "C:\\bin", "SystemRoot": "C:\\Windows", "EDITOR": "edit"}),
+        (EnvPolicy(inherit="core"), {"Path": "C:\\bin", "SystemRoot": "C:\\Windows"}),
+        (
+            EnvPolicy(inherit="core", set={"PATH": "C:\\new"}),
+            {"PATH": "C:\\new", "SystemRoot": "C:\\Windows"},
+        ),
+        (EnvPolicy(inherit="none", set={"a": "1", "A": "2"}), {"A": "2"}),
+        (EnvPolicy(exclude=["SYSTEM*"], include_only=["path", "systemroot"]), {"Path": "C:\\bin"}),
+    ],
+)
+def test_policy_on_windows_where_names_have_no_case(policy: EnvPolicy, made: dict[str, str]) -> None:
+    assert WINDOWS.apply_policy(policy, WINDOWS_OWN) == made
+
+
+@given(
+    st.dictionaries(st.text("aAbBß", max_size=2), st.text("xy", max_size=1)),
+    st.dictionaries(st.text("aAbBß", max_size=2), st.text("xy", max_size=1)),
+)
+def test_overlaid_variables_win_whatever_their_case(env: dict[str, str], over: dict[str, str]) -> None:
+    folded = {name.upper(): value for name, value in (env | {}).items()}
+    folded.update({name.upper(): value for name, value in over.items()})
+    assert {name.upper(): value for name, value in WINDOWS.overlay(env, over).items()} == folded
+    assert POSIX.overlay(env, over) == env | over

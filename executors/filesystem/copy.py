@@ -49,10 +49,11 @@ def _into_itself() -> RefusedError:
 def _refuse_inside(path: str, status: os.stat_result) -> None:
     """:raises RefusedError: *path*, which may be missing, is the directory of *status* or below it."""
     # The real path, not the spelling: a link on the way can lead into the source.
-    path = os.path.realpath(path)
+    path = system.real_path(path)
     while True:
         try:
-            above = os.stat(path)
+            with system.location(path) as (name, directory):
+                above = os.stat(name, dir_fd=directory)
         except OSError:
             pass  # Missing, or below a file, which the copy itself will find.
         else:
@@ -141,7 +142,7 @@ def _copy_tree(source: str, destination: str, mode: int) -> None:
 def _make_directory(name: str, directory: int | None, *, follow: bool = False) -> bool:
     """Returns False if the directory was there, by *follow* also at the end of a link."""
     try:
-        os.mkdir(name, system.NEW_DIRECTORY_MODE, dir_fd=directory)
+        system.make_directory(name, system.NEW_DIRECTORY_MODE, directory)
     except FileExistsError:
         status = os.stat(name, dir_fd=directory, follow_symlinks=follow)
         if not stat.S_ISDIR(status.st_mode):

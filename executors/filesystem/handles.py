@@ -91,7 +91,7 @@ class ReplaceHandle:
 
     def open(self) -> None:
         """:raises OSError: what writing or making the file raises; RefusedError for a FIFO and the like."""
-        self._target = os.path.realpath(self._path)
+        self._target = system.real_path(self._path)
         try:
             in_place, status = open_to_write(self._target, create=False)
         except FileNotFoundError:
@@ -152,13 +152,15 @@ class ReplaceHandle:
             self._discard_temporary()
 
     def _open_temporary(self, mode: int) -> None:
-        name = os.path.join(os.path.dirname(self._target), f".{os.urandom(8).hex()}.partial")
+        path = os.path.join(os.path.dirname(self._target), f".{os.urandom(8).hex()}.partial")
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | system.OPEN_FLAGS
         try:
-            self._descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | system.OPEN_FLAGS, mode)
+            with system.location(path) as (name, directory):
+                self._descriptor = os.open(name, flags, mode, dir_fd=directory)
         except OSError as error:
             error.filename = self._path
             raise
-        self._temporary = name
+        self._temporary = path
 
     def _open_beside(self, status: os.stat_result) -> bool:
         """Returns False where the file of *status* cannot give way to a new one."""
@@ -175,7 +177,11 @@ class ReplaceHandle:
 
     def _publish(self, temporary: str) -> None:
         try:
-            os.replace(temporary, self._target)
+            with (
+                system.location(temporary) as (new, new_dir),
+                system.location(self._target) as (old, old_dir),
+            ):
+                os.replace(new, old, src_dir_fd=new_dir, dst_dir_fd=old_dir)
         except OSError as error:
             if error.errno not in _IN_THE_WAY:
                 error.filename, error.filename2 = self._path, None
@@ -183,7 +189,8 @@ class ReplaceHandle:
         else:
             self._temporary = None
             return
-        source = os.open(temporary, os.O_RDONLY | system.OPEN_FLAGS)
+        with system.location(temporary) as (name, directory):
+            source = os.open(name, os.O_RDONLY | system.OPEN_FLAGS, dir_fd=directory)
         try:
             target, _ = open_to_write(self._target)
             try:
@@ -197,5 +204,5 @@ class ReplaceHandle:
     def _discard_temporary(self) -> None:
         temporary, self._temporary = self._temporary, None
         if temporary is not None:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary)
+            with contextlib.suppress(FileNotFoundError), system.location(temporary) as (name, directory):
+                os.unlink(name, dir_fd=directory)

@@ -96,7 +96,7 @@ def create_directory(path: str, *, recursive: bool = True) -> None:
 
 def _make_directory(path: str) -> None:
     with system.location(path) as (name, directory):
-        os.mkdir(name, dir_fd=directory)
+        system.make_directory(name, 0o777, directory)
 
 
 def _is_directory(path: str) -> bool:
@@ -148,7 +148,9 @@ def read_directory(path: str) -> list[DirectoryEntry]:
                 is_directory = is_file = False
             shown = system.wire_name(entry.name)
             uri = None
-            if shown != entry.name:
-                uri = str(PathUri.from_native(os.path.join(path, entry.name), system.CONVENTION))
+            if not system.plain_name(entry.name):
+                found_uri = PathUri.from_native(os.path.join(path, entry.name), system.CONVENTION)
+                if shown != entry.name or found_uri.is_fallback:
+                    uri = str(found_uri)
             listing.append(DirectoryEntry(shown, is_directory, is_file, uri))
     return listing

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import stat
 import sys
 from collections.abc import Iterator
@@ -34,10 +35,14 @@ __all__ = [
     "entries",
     "entry_identity",
     "entry_is_link",
+    "exact",
     "is_link",
     "location",
+    "make_directory",
     "open_regular",
+    "plain_name",
     "read_at",
+    "real_path",
     "set_mode",
     "unlink",
     "wire_name",
@@ -58,6 +63,12 @@ _PASSAGE = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
 
 _LONG_PATH_BYTES = 1023
 """The shortest PATH_MAX less its NUL (macOS; Linux has 4095). Longer paths are gone through in pieces."""
+
+real_path = os.path.realpath
+"""As :func:`canonicalize`, but what is missing stays as it is spelt."""
+
+plain_name = re.compile(r"[A-Za-z0-9_~+=@,-][A-Za-z0-9._~+=@,-]*").fullmatch
+"""Tells of most names that they read the same in a URI."""
 
 read_at = os.pread
 write_at = os.pwrite
@@ -162,6 +173,18 @@ def copy_link(source: str, source_dir: int | None, target: str, target_dir: int 
 def set_mode(descriptor: int, mode: int) -> None:
     """Gives an open file or directory the permission bits of *mode*."""
     os.fchmod(descriptor, stat.S_IMODE(mode))
+
+
+def exact(path: str) -> str:
+    """Returns *path*, which has one meaning only here.
+
+    :raises ValueError: never; on Windows, for what no file can be named.
+    """
+    return path
+
+
+def make_directory(name: str, mode: int, directory: int | None) -> None:
+    os.mkdir(name, mode, dir_fd=directory)
 
 
 def adopt(descriptor: int, status: os.stat_result) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
 from collections import deque
 from collections.abc import Iterator
@@ -13,9 +12,6 @@ from executors.filesystem import system
 from executors.filesystem.errors import os_text
 from executors.protocol.files import WalkEntry, WalkError, WalkResult
 from executors.protocol.path_uri import PathUri
-
-_plain_name = re.compile(r"[A-Za-z0-9_~+=@,-][A-Za-z0-9._~+=@,-]*").fullmatch
-"""Most names; they read the same in a URI."""
 
 _LEAST_BATCH = 1000
 
@@ -65,8 +61,10 @@ def walk(
                     result.truncated = True
                     del listing[room:]
                 room -= len(listing)
+                # Nothing can be added to the URI of a root, or of a path that only a fallback holds.
+                extensible = not uri.endswith("/") and "%00" not in uri
                 for entry in listing:
-                    if _plain_name(entry.name) and uri[-1] != "/":
+                    if extensible and system.plain_name(entry.name):
                         entry_uri = f"{uri}/{entry.name}"
                     else:
                         entry_uri = _uri(os.path.join(place, entry.name))

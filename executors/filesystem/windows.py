@@ -7,12 +7,14 @@ import contextlib
 import ctypes
 import msvcrt
 import os
+import re
 import stat
 import sys
 from collections.abc import Iterator
 from ctypes import wintypes
 
-from executors.filesystem.errors import not_a_file
+from executors.filesystem import windows_paths
+from executors.filesystem.errors import RefusedError, not_a_file
 from executors.filesystem.streams import copy_stream, write_all
 from executors.protocol.path_uri import Convention
 
@@ -32,10 +34,14 @@ __all__ = [
     "entries",
     "entry_identity",
     "entry_is_link",
+    "exact",
     "is_link",
     "location",
+    "make_directory",
     "open_regular",
+    "plain_name",
     "read_at",
+    "real_path",
     "set_mode",
     "unlink",
     "wire_name",
@@ -49,24 +55,22 @@ NEW_DIRECTORY_MODE = 0o777
 
 OPEN_FLAGS = os.O_BINARY | os.O_NOINHERIT
 
-_ORDINARY_LENGTH = 240
-"""MAX_PATH (260) less room for an 8.3 name, which a directory needs, and less a margin."""
-
 _LINKS = frozenset({stat.IO_REPARSE_TAG_SYMLINK, stat.IO_REPARSE_TAG_MOUNT_POINT})
 
+canonicalize = windows_paths.canonicalize
 copy_data = copy_stream
 
-
-def _extended(path: str) -> str:
-    if len(path) < _ORDINARY_LENGTH or path.startswith(("\\\\?\\", "\\\\.\\")):
-        return path
-    return f"\\\\?\\UNC{path[1:]}" if path.startswith("\\\\") else f"\\\\?\\{path}"
+plain_name = re.compile(r"[A-Za-z0-9_~+=@,-]{5,}(?:[A-Za-z0-9._~+=@,-]*[A-Za-z0-9_~+=@,-])?").fullmatch
+"""Tells of many names that they read the same in a URI: not of those that may be a device's."""
+exact = windows_paths.exact
+extended = windows_paths.extended
+real_path = windows_paths.real_path
 
 
 @contextlib.contextmanager
 def location(path: str) -> Iterator[tuple[str, int | None]]:
     """What to hand to ``os`` functions as path and as ``dir_fd``, for a path of any length."""
-    yield _extended(path), None
+    yield extended(path), None
 
 
 @contextlib.contextmanager
@@ -75,7 +79,7 @@ def entries(path: str, *, follow: bool = True) -> Iterator[Iterator[os.DirEntry[
 
     :param follow: whether *path* itself may be a link or junction.
     """
-    path = _extended(path)
+    path = extended(path)
     if not follow:
         _refuse_link(path)
     with os.scandir(path) as found:
@@ -159,14 +163,6 @@ def created_ms(path: str, directory: int | None, status: os.stat_result) -> int:
     return int(getattr(status, "st_birthtime", status.st_ctime) * 1000)
 
 
-def canonicalize(path: str) -> str:
-    """Returns the absolute *path* with every link resolved, in the case that the file system has.
-
-    :raises OSError: something on the way is missing or cannot be entered.
-    """
-    return os.path.realpath(path, strict=True)
-
-
 def unlink(name: str, directory: int | None) -> None:
     """Removes a file, link or junction itself, also if it is marked read-only, as git marks its objects."""
     try:
@@ -205,14 +201,22 @@ def adopt(descriptor: int, status: os.stat_result) -> None:
 
 
 def display(path: str) -> str:
-    """The path as text for a message; U+FFFD stands for lone surrogates."""
-    if path.isascii():
-        return path
-    return path.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    r"""The path as text for a message, without a needless ``\\?\``; U+FFFD stands for lone surrogates."""
+    return wire_name(windows_paths.ordinary(path))
 
 
-wire_name = display
-"""A file name as Unicode text, which differs from the name where that has lone surrogates."""
+def wire_name(name: str) -> str:
+    """A file name as Unicode text, which differs from the name where that has lone surrogates."""
+    if name.isascii():
+        return name
+    return name.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def make_directory(name: str, mode: int, directory: int | None) -> None:
+    """:raises RefusedError: *name* is a device; Wine 8.0 reports success there and makes nothing."""
+    if windows_paths.is_device(name):
+        raise RefusedError(f"path `{display(name)}` is a device: no directory can be made there")
+    os.mkdir(name, mode)
 
 
 class TreeCursor:
@@ -224,7 +228,7 @@ class TreeCursor:
         """:param follow: whether *path* itself may be a link."""
         # Always long: what lies below may be.
         self._path = path if path.startswith("\\\\") else f"\\\\?\\{path}"
-        self._path = _extended(self._path)
+        self._path = extended(self._path)
         self._names: list[str] = []
         if not follow:
             _refuse_link(self._path)
@@ -236,14 +240,14 @@ class TreeCursor:
         pass
 
     def at(self, name: str) -> str:
-        return _extended(self.path(name))
+        return extended(self.path(name))
 
     def path(self, name: str) -> str:
         """The whole path of an entry here."""
         return "\\".join([self._path.rstrip("\\"), *self._names, name])
 
     def _here(self) -> str:
-        return _extended("\\".join([self._path.rstrip("\\"), *self._names]) if self._names else self._path)
+        return extended("\\".join([self._path.rstrip("\\"), *self._names]) if self._names else self._path)
 
     @property
     def identity(self) -> tuple[int, int]:

@@ -75,13 +75,16 @@ class ChildProcess(Protocol):
         """Does what Ctrl-C at a terminal does; nothing happens after the exit.
 
         POSIX: SIGINT to the process group of the session leader; with a terminal, to its
-        foreground process group. Windows: CTRL_C or CTRL_BREAK to the process group.
+        foreground process group. Windows: CTRL_BREAK to the process group; with a terminal, Ctrl-C
+        is typed there.
+
+        :raises PermissionError: the system refuses; the message says why.
         """
 
     def resize(self, rows: int, cols: int) -> None:
         """Changes the size of the terminal; its foreground processes hear of it.
 
-        :raises io.UnsupportedOperation: the process has no terminal.
+        :raises io.UnsupportedOperation: the process has no terminal, or the system cannot change its size.
         """
 
     def pause_output(self) -> None:
@@ -106,7 +109,12 @@ class ChildProcess(Protocol):
 
 
 class Backend(Protocol):
-    """Starts processes."""
+    """Starts processes.
+
+    :ivar can_resize: whether terminals can change their size here; under Wine they cannot.
+    """
+
+    can_resize: bool
 
     def spawn(self, request: SpawnRequest, observer: ProcessObserver) -> ChildProcess:
         """Starts a process.

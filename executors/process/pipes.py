@@ -6,12 +6,12 @@ import asyncio
 import errno
 import fcntl
 import os
-from collections import deque
 from collections.abc import Callable
+
+from executors.process.input_queue import InputQueue
 
 _READ_BYTES = 64 * 1024
 _LARGE_BYTES = 256 * 1024
-_STDIN_HIGH_WATER = 1024 * 1024
 # F_SETPIPE_SZ of fcntl(2); the fcntl module has the name from Python 3.10 on Linux only.
 _F_SETPIPE_SZ: int | None = getattr(fcntl, "F_SETPIPE_SZ", None)
 
@@ -97,14 +97,11 @@ class InputWriter:
         os.set_blocking(fd, False)
         self._loop = loop
         self._fd = fd
-        self._queue: deque[memoryview] = deque()
-        self._queued = 0
-        self._room: asyncio.Future[None] | None = None
-        self._closing = False
+        self._queue = InputQueue(loop)
 
     def write(self, data: bytes) -> asyncio.Future[None] | None:
         """See :meth:`executors.process.base.ChildProcess.write`."""
-        if self._closing or self._fd < 0:
+        if self._queue.closing or self._fd < 0:
             raise BrokenPipeError("stdin is closed")
         view = memoryview(data)
         if not self._queue:
@@ -113,31 +110,21 @@ class InputWriter:
             return None
         if not self._queue:
             self._loop.add_writer(self._fd, self._writable)
-        self._queue.append(view)
-        self._queued += len(view)
-        if self._queued <= _STDIN_HIGH_WATER:
-            return None
-        if self._room is None:
-            self._room = self._loop.create_future()
-        return self._room
+        return self._queue.put(view)
 
     def close_after_writing(self) -> None:
-        self._closing = True
+        self._queue.closing = True
         if not self._queue:
             self.close()
 
     def close(self) -> None:
         """Closes at once; what is queued is dropped, since nobody reads it any more."""
-        self._closing = True
-        if self._fd < 0:
-            return
-        if self._queue:
-            self._loop.remove_writer(self._fd)
-            self._queue.clear()
-            self._queued = 0
-        os.close(self._fd)
-        self._fd = -1
-        self._tell_room()
+        if self._fd >= 0:
+            if self._queue:
+                self._loop.remove_writer(self._fd)
+            os.close(self._fd)
+            self._fd = -1
+        self._queue.clear()
 
     def _write_now(self, view: memoryview) -> int:
         """Returns how many bytes were taken.
@@ -156,25 +143,14 @@ class InputWriter:
 
     def _writable(self) -> None:
         while self._queue:
-            view = self._queue[0]
+            view = self._queue.head
             try:
                 count = self._write_now(view)
             except BrokenPipeError:
                 return
-            self._queued -= count
+            self._queue.taken(count)
             if count < len(view):
-                self._queue[0] = view[count:]
-                break
-            self._queue.popleft()
-        if self._queued <= _STDIN_HIGH_WATER:
-            self._tell_room()
-        if not self._queue:
-            self._loop.remove_writer(self._fd)
-            if self._closing:
-                self.close()
-
-    def _tell_room(self) -> None:
-        if self._room is not None:
-            if not self._room.done():
-                self._room.set_result(None)
-            self._room = None
+                return
+        self._loop.remove_writer(self._fd)
+        if self._queue.closing:
+            self.close()

@@ -79,6 +79,8 @@ class PosixBackend:
     To be made on the main thread, since it handles SIGCHLD.
     """
 
+    can_resize = True
+
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._live: dict[int, PosixProcess] = {}

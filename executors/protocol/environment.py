@@ -32,6 +32,9 @@ class EnvironmentInfo(msgspec.Struct, rename="camel", frozen=True, omit_defaults
     user_home_dir: str | None = None
     temp_dir: str | None = None
     executor_version: str | None = None
+    console_code_page: int | None = None
+    """Windows: the code page of what console programs print, such as 437 or 65001. Output is never
+    recoded: it comes as these bytes."""
     capabilities: Capabilities = Capabilities()
 
 

@@ -25,7 +25,6 @@ from executors.protocol.environment import InitializeParams, InitializeResult
 from executors.protocol.errors import ErrorCode, RpcError, internal_error, invalid_request
 from executors.protocol.large import put_back, set_aside
 from executors.protocol.methods import INITIALIZE, INITIALIZED, METHODS, NOTIFICATIONS
-from executors.server.environment import environment_info
 from executors.server.handlers import handler
 from executors.server.handshake import Handshake
 from executors.server.session import Session
@@ -201,7 +200,7 @@ class Connection:
         if params.resume_session_id is not None:
             raise invalid_request(f"unknown session id {params.resume_session_id}")
         self._handshake.initialize_answered()
-        return InitializeResult(self._session.session_id, environment_info())
+        return InitializeResult(self._session.session_id, self._session.environment_info)
 
     def _notify(self, message: bytes) -> None:
         if not self._lost:

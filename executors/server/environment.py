@@ -13,12 +13,12 @@ from executors.protocol.environment import Capabilities, EnvironmentInfo, Shell
 from executors.protocol.path_uri import Convention, PathUri
 
 if sys.platform == "win32":
-    from executors.server.shell_windows import user_shell
+    from executors.server.shell_windows import console_code_page, user_shell
 
     PLATFORM = "windows"
     CONVENTION = Convention.WINDOWS
 else:
-    from executors.server.shell_posix import user_shell
+    from executors.server.shell_posix import console_code_page, user_shell
 
     PLATFORM = "macos" if sys.platform == "darwin" else "linux"
     CONVENTION = Convention.POSIX
@@ -45,8 +45,11 @@ def own_environment() -> dict[str, str]:
 
 
 @cache
-def environment_info() -> EnvironmentInfo:
-    """Asks the operating system, once; the answers hold as long as the executor runs."""
+def environment_info(can_resize: bool) -> EnvironmentInfo:
+    """Asks the operating system, once; the answers hold as long as the executor runs.
+
+    :param can_resize: whether terminals can change their size.
+    """
     name, path = user_shell()
     home = os.path.expanduser("~")
     cwd = temp_dir = None
@@ -62,5 +65,6 @@ def environment_info() -> EnvironmentInfo:
         user_home_dir=to_uri(home) if os.path.isabs(home) else None,
         temp_dir=temp_dir,
         executor_version=__version__,
-        capabilities=Capabilities(process_close_stdin=True, process_resize=True),
+        console_code_page=console_code_page(),
+        capabilities=Capabilities(process_close_stdin=True, process_resize=can_resize),
     )

@@ -12,8 +12,8 @@ from executors.process.base import Backend
 from executors.server.connection import Connection
 from executors.server.session import Session
 from executors.server.workers import Workers
-from executors.transport import websocket
-from executors.transport.base import Receiver, Transport
+from executors.transport import unix, websocket
+from executors.transport.base import Receiver, ReceiverFactory, Transport
 from executors.transport.stdio import StdioTransport
 
 _GOING_AWAY = 1001
@@ -103,19 +103,28 @@ async def open_executor() -> AsyncIterator[Executor]:
 async def serve_websocket(
     url: str, limits: websocket.Limits, stop: asyncio.Event, announce: Callable[[str], None]
 ) -> None:
-    """Serves on *url* until *stop* is set.
+    """Serves on *url*, ``ws://IP:PORT`` or ``unix:///PATH``, until *stop* is set.
 
     :param announce: gets the URL with the port that was found, once connections are taken.
     :raises ValueError: *url* is malformed.
     :raises OSError: the address cannot be bound.
     """
     async with open_executor() as executor:
-        server, found = await websocket.serve(url, limits, executor.connect)
-        try:
+        listen = unix.serve if url.startswith(unix.SCHEME) else _serve_tcp
+        async with listen(url, limits, executor.connect) as found:
             announce(found)
             await stop.wait()
-        finally:
-            server.close()
+
+
+@asynccontextmanager
+async def _serve_tcp(
+    url: str, limits: websocket.Limits, make_receiver: ReceiverFactory
+) -> AsyncIterator[str]:
+    server, found = await websocket.serve(url, limits, make_receiver)
+    try:
+        yield found
+    finally:
+        server.close()
 
 
 async def serve_stdio(read_fd: int, write_fd: int, line_bytes: int, stop: asyncio.Event) -> None:

@@ -184,7 +184,7 @@ class FileCalls:
         return self._workers.submit(_translated, what, (path,), call, path)
 
     def _path(self, uri: str, sandbox: Any) -> str:
-        """Returns the native path, without a trailing separator.
+        """Returns the native path, exact and without a trailing separator.
 
         :raises RpcError: INVALID_PARAMS: *sandbox* cannot be enforced here, or *uri* is no file
             URI or one that no file can have; INVALID_REQUEST: it is of another operating system.
@@ -198,7 +198,12 @@ class FileCalls:
             raise invalid_params(str(error)) from None
         if "\0" in path:
             raise invalid_params(f"'{uri}' is invalid on '{self._platform}': no file name can hold a NUL")
-        return os.path.normpath(path) if path.endswith(os.sep) else path
+        if path.endswith(os.sep):
+            path = os.path.normpath(path)
+        try:
+            return system.exact(path)
+        except ValueError as error:
+            raise invalid_params(str(error)) from None
 
     # Files by handle
 

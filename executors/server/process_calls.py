@@ -8,8 +8,8 @@ from collections import OrderedDict
 from collections.abc import Awaitable
 from contextlib import suppress
 
+from executors.process import ENVIRONMENT_RULES
 from executors.process.base import Backend, ChildProcess, SpawnRequest
-from executors.process.environment import CORE_POSIX, apply_policy
 from executors.protocol import methods
 from executors.protocol.binary import decode_base64
 from executors.protocol.environment import Empty
@@ -122,7 +122,8 @@ class ProcessCalls:
             raise invalid_request(f"process {params.process_id} already exists")
         env = params.env
         if params.env_policy is not None:
-            env = apply_policy(params.env_policy, own_environment(), CORE_POSIX) | env
+            inherited = ENVIRONMENT_RULES.apply_policy(params.env_policy, own_environment())
+            env = ENVIRONMENT_RULES.overlay(inherited, env)
         request = SpawnRequest(
             argv=params.argv,
             arg0=params.arg0,

@@ -26,6 +26,7 @@ class Session:
 
     def __init__(self, backend: Backend, workers: Workers, notify: Callable[[bytes], None]) -> None:
         self.session_id = str(uuid.uuid4())
+        self.environment_info = environment_info(backend.can_resize)
         self.processes = ProcessCalls(backend, PLATFORM, notify)
         self.files = FileCalls(workers, PLATFORM)
 
@@ -48,7 +49,7 @@ class Session:
         await self.files.close()
 
     def _environment_info(self, params: Empty) -> EnvironmentInfo:
-        return environment_info()
+        return self.environment_info
 
     def _environment_status(self, params: Empty) -> EnvironmentStatus:
         return EnvironmentStatus("ready")

@@ -31,3 +31,8 @@ def _candidates() -> list[str]:
     directories = [*os.environ.get("PATH", os.defpath).split(os.pathsep), "/bin", "/usr/bin"]
     found += [os.path.join(directory, name) for name in ("bash", "zsh", "sh") for directory in directories]
     return found
+
+
+def console_code_page() -> int | None:
+    """Returns None: there are no code pages."""
+    return None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import socket
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 from picows import (
     WSCloseCode,
@@ -223,7 +224,19 @@ async def serve(url: str, limits: Limits, make_receiver: ReceiverFactory) -> tup
     :raises ValueError: *url* is malformed.
     :raises OSError: the address cannot be bound.
     """
+    host, port = parse_listen_url(url)
+    server = await _create_server(limits, make_receiver, host=host, port=port)
+    return server, format_url(*server.sockets[0].getsockname()[:2])
 
+
+async def serve_socket(
+    listener: socket.socket, limits: Limits, make_receiver: ReceiverFactory
+) -> asyncio.Server:
+    """Starts to listen on a socket that is bound already; the server owns it from now on."""
+    return await _create_server(limits, make_receiver, sock=listener)
+
+
+async def _create_server(limits: Limits, make_receiver: ReceiverFactory, **where: Any) -> asyncio.Server:
     def accept(request: WSUpgradeRequest) -> WSListener | WSUpgradeResponseWithListener | None:
         # A browser sends Origin and a program does not: no page may reach an executor.
         if "Origin" in request.headers:
@@ -234,19 +247,16 @@ async def serve(url: str, limits: Limits, make_receiver: ReceiverFactory) -> tup
             return WSUpgradeResponseWithListener(WSUpgradeResponse.create_ok_response(b"ok\n"), None)
         return _refusal(404, "not found: connect by WebSocket, or get /readyz\n")
 
-    host, port = parse_listen_url(url)
-    server = await ws_create_server(
+    return await ws_create_server(
         accept,
-        host,
-        port,
         max_frame_size=min(limits.frame_bytes, limits.message_bytes),
         enable_auto_pong=False,
         enable_auto_ping=limits.ping_seconds > 0,
         auto_ping_idle_timeout=limits.ping_seconds,
         auto_ping_reply_timeout=limits.ping_seconds,
         backlog=1024,
+        **where,
     )
-    return server, format_url(*server.sockets[0].getsockname()[:2])
 
 
 def _refusal(status: int, text: str) -> WSUpgradeResponseWithListener:

@@ -154,6 +154,8 @@ class PlayedProcess:
 
 
 class PlayedBackend:
+    can_resize = True
+
     def spawn(self, request: SpawnRequest, observer: ProcessObserver) -> PlayedProcess:
         assert request.argv
         if request.argv[0].startswith("/"):
@@ -170,14 +172,14 @@ class PlayedSession:
     """A session whose file calls find nothing, after a look at their paths."""
 
     session_id = "played"
-    info = EnvironmentInfo(Shell("sh", "/bin/sh"))
+    environment_info = EnvironmentInfo(Shell("sh", "/bin/sh"))
 
     def __init__(self, notify: Callable[[bytes], None]) -> None:
         self.processes = ProcessCalls(PlayedBackend(), "linux", notify)
 
     def handlers(self) -> dict[str, Handler]:
         files = [handler(method, self._file) for name, method in METHODS.items() if name.startswith("fs/")]
-        info = [handler(METHODS["environment/info"], lambda _: self.info)]
+        info = [handler(METHODS["environment/info"], lambda _: self.environment_info)]
         return {one.method.name: one for one in (*self.processes.handlers(), *files, *info)}
 
     async def close(self) -> None:
