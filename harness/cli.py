@@ -6,9 +6,11 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
 from typing import Final
 
 from executors import __version__
+from harness.docker.options import OPTIONS
 
 FAILED: Final = 1
 # As shells have it: 128 and the signal that would have ended a plain tool.
@@ -33,7 +35,8 @@ Ctrl-C interrupts the program; a second one kills it and all that it started.
 examples:
   crossexec run -- ls -l
   tar c . | crossexec run --url ws://127.0.0.1:9000 --cwd /srv/app -- tar x
-  crossexec run --tty -- bash
+  crossexec run -t -- bash
+  crossexec run --env=wine-exec -- cmd /c ver
 
 exit status: the program's; 128+N when it died by signal N; 127 when it could not be
 started; 125 when crossexec itself failed
@@ -72,10 +75,10 @@ def make_parser() -> argparse.ArgumentParser:
     add("serve", "run the executor on this machine, for clients elsewhere")
 
     run = add("run", "run a program in an environment", _RUN_EPILOG)
-    run.usage = "crossexec run [-h] [--env NAME | --url URL] [--cwd PATH] [--tty] [-n] -- ARGV..."
+    run.usage = "crossexec run [-h] [--env NAME | --url URL] [--cwd PATH] [-t] [-n] -- ARGV..."
     _add_target(run)
     run.add_argument("--cwd", metavar="PATH", help=f"where it runs: {_PATH_HELP}")
-    run.add_argument("--tty", action="store_true", help="give it a terminal")
+    run.add_argument("-t", "--tty", action="store_true", help="give it a terminal")
     run.add_argument("-n", "--no-stdin", action="store_true", help="give it no input")
     run.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- ARGV...", help="program and arguments")
 
@@ -84,6 +87,11 @@ def make_parser() -> argparse.ArgumentParser:
     info.add_argument("--json", action="store_true", help="as one JSON object, in the protocol's names")
 
     add("envs", "list the environments, and what keeps this machine from giving one")
+
+    prepare = add("prepare", "make what an environment needs once on this machine, which may take minutes")
+    _add_target(prepare)
+
+    add("clean", "remove what runs that were killed have left behind")
 
     get = add("get", "copy a file from an environment", "example: crossexec get /etc/os-release - | head -1")
     _add_target(get)
@@ -103,6 +111,23 @@ def _add_target(parser: argparse.ArgumentParser) -> None:
         "--env", metavar="NAME", default="local", help="one that `crossexec envs` lists (default: local)"
     )
     target.add_argument("--url", metavar="URL", help="an executor that listens already: ws://HOST:PORT")
+    parser.add_argument(
+        "--windows-python",
+        type=Path,
+        metavar="PATH",
+        help="for wine-exec: an official embeddable zip or an unpacked Windows Python, instead of one "
+        "that is built (variable CROSSEXEC_WINDOWS_PYTHON)",
+    )
+    parser.add_argument(
+        "--wine", type=Path, metavar="PATH", help="for wine-exec: the wine program (variable CROSSEXEC_WINE)"
+    )
+    for option in OPTIONS:
+        parser.add_argument(
+            option.flag,
+            metavar=option.metavar,
+            dest=f"docker_{option.name}",
+            help=f"for docker: {option.help}",
+        )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -135,17 +160,21 @@ def _perform(options: argparse.Namespace) -> int:
     import asyncio
 
     from harness import cli_commands, cli_run
-    from harness.cli_target import EXPECTED, UsageError, describe
+    from harness.cli_target import EXPECTED, UsageError, describe, prepare_target
     from harness.client.errors import ClientError
 
     commands: dict[str, Callable[[argparse.Namespace], Coroutine[None, None, int]]] = {
         "run": cli_run.run,
         "info": cli_commands.info,
         "envs": cli_commands.envs,
+        "prepare": cli_commands.prepare,
+        "clean": cli_commands.clean,
         "get": cli_commands.get,
         "put": cli_commands.put,
     }
     try:
+        if "url" in options:
+            prepare_target(options)
         status = asyncio.run(commands[options.command](options))
         print(end="", flush=True)
         return status

@@ -18,6 +18,7 @@ from harness.cli_streams import blocking, write_all
 from harness.cli_target import open_target, remote_path
 from harness.client.client import Client
 from harness.environments import ENVIRONMENTS
+from harness.settings import read_settings
 
 
 async def info(options: argparse.Namespace) -> int:
@@ -45,6 +46,8 @@ def info_rows(info: EnvironmentInfo) -> list[tuple[str, ...]]:
         ("temporary", path(info.temp_dir)),
         ("capabilities", ", ".join(capabilities) or None),
     ]
+    if info.console_code_page is not None:
+        rows.append(("code page", str(info.console_code_page)))
     return [(name, value if value is not None else "not told") for name, value in rows]
 
 
@@ -57,7 +60,25 @@ def print_table(rows: list[tuple[str, ...]]) -> None:
 
 
 async def envs(options: argparse.Namespace) -> int:
-    print_table([(name, str(make().available())) for name, make in ENVIRONMENTS.items()])
+    settings = read_settings()
+    print_table([(name, str(make(settings).available())) for name, make in ENVIRONMENTS.items()])
+    return 0
+
+
+async def prepare(options: argparse.Namespace) -> int:
+    """Nothing more: whatever the chosen environment needs has been made on the way here."""
+    print(f"environment {options.env} is ready" if options.url is None else f"{options.url} needs nothing")
+    return 0
+
+
+async def clean(options: argparse.Namespace) -> int:
+    """Cleans up after each environment that is available here."""
+    settings = read_settings()
+    for make in ENVIRONMENTS.values():
+        environment = make(settings)
+        if environment.available():
+            for removed in await blocking(environment.clean):
+                print(f"removed {removed}")
     return 0
 
 

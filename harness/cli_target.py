@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -11,7 +12,10 @@ from executors.protocol.errors import ErrorCode, RpcError
 from executors.protocol.path_uri import PathUri, PathUriError
 from harness.client.client import Client, connect
 from harness.client.errors import ClientError
+from harness.docker.options import OPTIONS
 from harness.environments import EnvironmentFailed, make_environment
+from harness.progress import show_progress
+from harness.settings import read_settings
 
 
 class UsageError(Exception):
@@ -22,26 +26,49 @@ EXPECTED: Final = (ClientError, EnvironmentFailed, RpcError, PathUriError, OSErr
 """What a person may meet without anything being wrong with the program; shown as one message."""
 
 
-@asynccontextmanager
-async def open_target(options: argparse.Namespace) -> AsyncIterator[Client]:
-    """A client of the executor that ``--url`` or ``--env`` names.
+def prepare_target(options: argparse.Namespace) -> None:
+    """Chooses the environment and makes what it needs once on this machine, which may take minutes.
+
+    To be called outside of an event loop, where Ctrl-C ends it at once.
 
     :raises UsageError: there is no such environment.
     :raises EnvironmentFailed: this machine cannot give it.
-    :raises ClientError: no connection came about.
     """
+    options.environment = None
     if options.url is not None:
-        async with connect(options.url) as client:
-            yield client
         return
     try:
-        environment = make_environment(options.env)
+        settings = read_settings(
+            windows_python=options.windows_python,
+            wine=options.wine,
+            docker={option.name: getattr(options, f"docker_{option.name}") for option in OPTIONS},
+        )
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    try:
+        environment = make_environment(options.env, settings)
     except ValueError as error:
         raise UsageError(f"--env: {error}") from error
     availability = environment.available()
     if not availability:
         raise EnvironmentFailed(f"environment {options.env}: {availability}")
-    async with environment.start() as running, running.connect() as client:
+    with show_progress(sys.stderr, "crossexec") as progress:
+        environment.prepare(progress)
+    options.environment = environment
+
+
+@asynccontextmanager
+async def open_target(options: argparse.Namespace) -> AsyncIterator[Client]:
+    """A client of the executor that ``--url`` names, or of the environment that was prepared.
+
+    :raises EnvironmentFailed: it did not come up.
+    :raises ClientError: no connection came about.
+    """
+    if options.environment is None:
+        async with connect(options.url) as client:
+            yield client
+        return
+    async with options.environment.start() as running, running.connect() as client:
         yield client
 
 

@@ -275,7 +275,7 @@ async def connect(
     options: LinkOptions = _LINK_OPTIONS,
     limits: BufferLimits = _BUFFER_LIMITS,
 ) -> AsyncIterator[Client]:
-    """Connects to the executor that listens on *url*, ``ws://HOST:PORT``.
+    """Connects to the executor that listens on *url*, ``ws://HOST:PORT`` or ``unix:///PATH``.
 
     On leaving, the processes that this client started and that still run are terminated.
 

@@ -12,6 +12,7 @@ from typing import IO, Protocol, cast
 
 from picows import WSError, WSMsgType, WSTransport, ws_connect
 
+from executors.transport import unix
 from executors.transport.base import Receiver, Transport
 from executors.transport.stdio import StdioTransport
 from executors.transport.websocket import Limits, WebSocketTransport
@@ -19,6 +20,8 @@ from harness.client.errors import ConnectFailed
 
 # The smallest limit known of an executor is 16 MiB a frame; a message may have several frames.
 _FRAME_BYTES = 8 * 1024 * 1024
+# What the Host header says where there is no host.
+_HOST_OF_UNIX = "ws://localhost/"
 _NO_STATUS = 1005  # RFC 6455 section 7.4.1: a close frame without a code
 _CHILD_EXIT_SECONDS = 5.0
 
@@ -86,16 +89,18 @@ class WebSocketLink(WebSocketTransport):
 
 
 async def open_websocket(url: str, make_receiver: MakeReceiver, options: LinkOptions) -> WebSocketLink:
-    """Connects to ``ws://HOST:PORT`` or ``wss://…``.
+    """Connects to ``ws://HOST:PORT``, ``wss://…`` or ``unix:///PATH``.
 
     :raises ConnectFailed: nobody listens there, or no WebSocket server does.
     """
     link = WebSocketLink(options, make_receiver)
+    is_unix = url.startswith(unix.SCHEME)
     try:
         async with asyncio.timeout(options.open_seconds):
             await ws_connect(
                 lambda: link,
-                url,
+                _HOST_OF_UNIX if is_unix else url,
+                socket_factory=(lambda _: _connect_unix(url)) if is_unix else None,
                 max_frame_size=options.max_frame_size,
                 websocket_handshake_timeout=options.open_seconds,
                 enable_auto_ping=options.ping_seconds > 0,
@@ -113,6 +118,17 @@ async def open_websocket(url: str, make_receiver: MakeReceiver, options: LinkOpt
         # To picows this is a handshake that is over.
         found = "the server closed the connection during the handshake"
     raise ConnectFailed(f"cannot connect to {url}: {found}. Does an executor listen there?")
+
+
+async def _connect_unix(url: str) -> unix.UnixSocket:
+    connection = unix.UnixSocket()
+    try:
+        connection.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(connection, unix.socket_path(url))
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 class StdioLink(StdioTransport):

@@ -4,36 +4,64 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from harness.environments.base import Availability, Environment, EnvironmentFailed, Running
+from harness.environments.base import Availability, Environment, EnvironmentFailed, HostView, Running
 from harness.environments.local import LocalEnvironment
 from harness.environments.url import UrlEnvironment
+from harness.settings import Settings, read_settings
 
 __all__ = [
     "ENVIRONMENTS",
     "Availability",
     "Environment",
     "EnvironmentFailed",
+    "HostView",
     "Running",
+    "Settings",
     "make_environment",
+    "read_settings",
 ]
 
-ENVIRONMENTS: dict[str, Callable[[], Environment]] = {
-    "local": LocalEnvironment,
+
+def _local(settings: Settings) -> Environment:
+    return LocalEnvironment()
+
+
+# What only one environment needs is loaded with it.
+
+
+def _wine_exec(settings: Settings) -> Environment:
+    from harness.environments.wine import WineEnvironment
+
+    return WineEnvironment(settings)
+
+
+def _docker(settings: Settings) -> Environment:
+    from harness.environments.docker import DockerEnvironment
+
+    return DockerEnvironment(settings.docker)
+
+
+ENVIRONMENTS: dict[str, Callable[[Settings], Environment]] = {
+    "local": _local,
+    "docker": _docker,
+    "wine-exec": _wine_exec,
 }
-"""The environments that need nothing but their name."""
+"""The environments that have a name of their own; what makes one costs nothing and starts nothing."""
 
 
-def make_environment(name: str) -> Environment:
-    """Returns the environment of that name, or, for a ``ws://`` URL, the executor that listens there.
+def make_environment(name: str, settings: Settings | None = None) -> Environment:
+    """Returns the environment of that name, or, for a URL, the executor that listens there.
 
+    :param settings: what the user has chosen; by default what environment variables say.
     :raises ValueError: there is none; the message lists those that there are.
     """
-    if name.startswith(("ws://", "wss://")):
+    if name.startswith(("ws://", "wss://", "unix://")):
         return UrlEnvironment(name)
     make = ENVIRONMENTS.get(name)
     if make is None:
         known = ", ".join(sorted(ENVIRONMENTS))
         raise ValueError(
-            f"no environment {name!r}: give one of {known}, or the URL of an executor, ws://HOST:PORT"
+            f"no environment {name!r}: give one of {known}, or the URL of an executor, ws://HOST:PORT "
+            "or unix:///PATH"
         )
-    return make()
+    return make(read_settings() if settings is None else settings)

@@ -8,10 +8,12 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from executors.protocol.environment import EnvironmentInfo
 from executors.protocol.path_uri import PathUri
 from harness.client import Client, ClientError, RpcError, connect
+from harness.progress import Progress
 
 OpenClient = Callable[[str], AbstractAsyncContextManager[Client]]
 
@@ -41,6 +43,26 @@ class Availability:
         )
 
 
+class HostView(Protocol):
+    """The executor's files as this machine's own file system holds them.
+
+    No client of a real remote machine has it: it lets a test check the executor's word against
+    the disk.
+    """
+
+    def host_path(self, uri: PathUri) -> Path:
+        """Returns where *uri* lies on this machine, whether or not anything is there.
+
+        :raises ValueError: this machine cannot see it.
+        """
+
+    def uri(self, path: Path) -> PathUri:
+        """Returns what the executor calls the local *path*.
+
+        :raises ValueError: the executor cannot see it.
+        """
+
+
 @dataclass(frozen=True)
 class Running:
     """An executor that runs, and what a tester may know of it.
@@ -53,6 +75,7 @@ class Running:
     :ivar open_client: makes a client, given its name; see :meth:`connect`.
     :ivar facts: anything worth a line in a report, such as versions.
     :ivar log: the local file that holds the executor's messages, if there is one.
+    :ivar host_view: its files seen from this machine, where that can be.
     """
 
     name: str
@@ -63,6 +86,7 @@ class Running:
     open_client: OpenClient = field(repr=False)
     facts: Mapping[str, str] = field(default_factory=dict)
     log: Path | None = None
+    host_view: HostView | None = None
 
     @property
     def platform(self) -> str:
@@ -83,6 +107,21 @@ class Environment(ABC):
     def available(self) -> Availability:
         """Tells quickly, without starting anything, whether :meth:`start` can work here."""
 
+    def prepare(self, progress: Progress) -> None:  # noqa: B027  # most have nothing to prepare
+        """Makes what is made once on this machine for all runs; quick when it is there. It blocks.
+
+        :meth:`start` does the same without a word; this is for telling how far it has come.
+
+        :raises EnvironmentFailed: it could not be made.
+        """
+
+    def clean(self) -> list[str]:
+        """Removes what dead runs have left, and nothing of live ones; returns what that was. It blocks.
+
+        :raises EnvironmentFailed: something could not be removed.
+        """
+        return []
+
     @abstractmethod
     def start(self) -> AbstractAsyncContextManager[Running]:
         """Brings an executor up; leaving the context ends it and all that it started.
@@ -100,6 +139,7 @@ async def running(
     open_client: OpenClient | None = None,
     facts: Mapping[str, str] | None = None,
     log: Path | None = None,
+    host_view: HostView | None = None,
 ) -> AsyncIterator[Running]:
     """Makes the workspace of an executor that is up, and removes it at the end.
 
@@ -124,7 +164,9 @@ async def running(
         told = {"executor": info.executor_version, "shell": info.shell.path, "platform": info.platform_os}
         known = {key: value for key, value in told.items() if value is not None}
     try:
-        yield Running(name, url, info, root, is_remote, open_client, {**known, **(facts or {})}, log)
+        yield Running(
+            name, url, info, root, is_remote, open_client, {**known, **(facts or {})}, log, host_view
+        )
     finally:
         # A client of its own, for the tests may have broken every other connection.
         try:

@@ -9,7 +9,10 @@ from harness.environments.base import Availability, Environment, Running, runnin
 
 
 class UrlEnvironment(Environment):
-    """Attaches to the executor that listens on *url*, ``ws://HOST:PORT``, and leaves it running."""
+    """Attaches to the executor that listens on *url*, and leaves it running.
+
+    :param url: ``ws://HOST:PORT`` or ``unix:///PATH``.
+    """
 
     name = "url"
 
@@ -17,9 +20,11 @@ class UrlEnvironment(Environment):
         self.url = url
 
     def available(self) -> Availability:
-        if urllib.parse.urlsplit(self.url).scheme in ("ws", "wss"):
+        if urllib.parse.urlsplit(self.url).scheme in ("ws", "wss", "unix"):
             return Availability(True)
-        return Availability(False, f"{self.url!r} is no WebSocket URL", "give ws://HOST:PORT")
+        return Availability(
+            False, f"{self.url!r} is no executor's URL", "give ws://HOST:PORT or unix:///PATH"
+        )
 
     def start(self) -> AbstractAsyncContextManager[Running]:
         # It may be reached through a tunnel: an address says nothing about whose files it sees.

@@ -1,0 +1,164 @@
+"""What is brought into a container: the executor, and the packages that fit its Python."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import subprocess
+import sys
+import tarfile
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+from typing import Final
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from harness.docker.containers import Plan, run
+from harness.docker.daemon import Daemon
+from harness.docker.errors import DockerFailed
+from harness.docker.options import DockerOptions
+from harness.docker.target import INSIDE, TargetPython
+from harness.progress import Progress
+from harness.shared import create_once
+from harness.sources import ExecutorSources
+
+PACKAGES: Final = "/opt/crossexec/packages"
+EXECUTOR: Final = "/opt/crossexec/executor"
+_ROOTS: Final = ("msgspec", "picows", "pybase64")
+_DOWNLOAD_SECONDS: Final = 900.0
+_COMPILE_SECONDS: Final = 300.0
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """Two folders of the cache, read only from now on.
+
+    :ivar packages: to be at :data:`PACKAGES`.
+    :ivar executor: to be at :data:`EXECUTOR`.
+    """
+
+    packages: Path
+    executor: Path
+
+    def archive(self) -> bytes:
+        """Returns a tar file of the folders ``packages`` and ``executor`` and of what works beside them."""
+        data = io.BytesIO()
+        with tarfile.open(fileobj=data, mode="w") as tar:
+            tar.add(self.packages, "packages", filter=_anonymous)
+            tar.add(self.executor, "executor", filter=_anonymous)
+            tar.add(INSIDE, INSIDE.name, filter=_anonymous)
+        return data.getvalue()
+
+
+def ensure_bundle(python: TargetPython, cache: Path, progress: Progress, workshop: Workshop | None) -> Bundle:
+    """Returns what fits *python*; makes in the *cache* what is not there.
+
+    :param workshop: compiles it; without, the target does at each start.
+    :raises DockerFailed: the packages cannot be had.
+    """
+    compiled = "" if workshop is None else workshop.image
+    pins = _pins()
+    key = hashlib.sha256("\0".join((*pins, repr(python), compiled)).encode()).hexdigest()[:16]
+    sources = ExecutorSources()
+
+    def add_packages(folder: Path) -> None:
+        with progress.stage("fetching the packages of the executor"):
+            folder.mkdir()
+            _install(folder, python, pins)
+            _finish(folder, PACKAGES)
+
+    def add_executor(folder: Path) -> None:
+        with progress.stage("compiling the executor"):
+            folder.mkdir()
+            sources.write(folder)
+            _finish(folder, EXECUTOR)
+
+    def _finish(folder: Path, where: str) -> None:
+        if workshop is not None:
+            workshop.compile(python, folder, where)
+        # Any user of the container may read it, whatever the umask here.
+        for path in (folder, *folder.rglob("*")):
+            path.chmod(0o755 if path.is_dir() else 0o644)
+
+    packages = create_once(cache / f"packages-{key}", add_packages)
+    executor = create_once(cache / f"executor-{sources.key(repr(python), compiled)}", add_executor)
+    return Bundle(packages, executor)
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """Compiles by the target's own Python, so that the byte code fits and names the paths there."""
+
+    daemon: Daemon
+    image: str
+
+    def compile(self, python: TargetPython, folder: Path, where: str) -> None:
+        plan = Plan(
+            self.image,
+            python.command("compile_all", where),
+            f"{os.getuid()}:{os.getgid()}",
+            DockerOptions(tmp="16m"),
+            {where: folder},
+            frozenset({where}),
+        )
+        status, out, err = run(self.daemon, plan, _COMPILE_SECONDS)
+        if status != 0:
+            said = (err or out).decode(errors="replace").strip()
+            raise DockerFailed(f"compiling the executor in {self.image[:19]} ended with {status}: {said}")
+
+
+def _pins() -> list[str]:
+    """Returns the executor's packages and all that they need, each in the version that is installed here."""
+    found: dict[str, str] = {}
+    waiting = list(_ROOTS)
+    while waiting:
+        name = canonicalize_name(waiting.pop())
+        if name in found:
+            continue
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError as error:
+            raise DockerFailed(f"the executor's package {name} is not installed here: {error}") from error
+        for text in requires(name) or ():
+            needed = Requirement(text)
+            if needed.marker is None or needed.marker.evaluate({"extra": ""}):
+                waiting.append(needed.name)
+    return [f"{name}=={found[name]}" for name in sorted(found)]
+
+
+def _install(folder: Path, python: TargetPython, pins: list[str]) -> None:
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]
+    command += ["--target", str(folder), "--no-compile", "--no-deps", "--only-binary", ":all:"]
+    command += ["--implementation", "cp", "--python-version", ".".join(map(str, python.version))]
+    for tag in python.platforms():
+        command += ["--platform", tag]
+    what = f"the executor's packages for CPython {python.version[0]}.{python.version[1]}, {python.libc}, "
+    what += python.machine
+    try:
+        ended = subprocess.run(
+            [*command, *pins],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=_DOWNLOAD_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise DockerFailed(
+            f"fetching {what} has not ended within {_DOWNLOAD_SECONDS:g} s: does the package index answer?"
+        ) from None
+    if ended.returncode != 0:
+        said = ended.stdout.decode(errors="replace").strip()
+        raise DockerFailed(
+            f"{what}, cannot be had: pip ended with {ended.returncode}:\n{said}\n"
+            "pip and a package index that answers are needed the first time"
+        )
+
+
+def _anonymous(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+    entry.uid = entry.gid = 0
+    entry.uname = entry.gname = ""
+    return entry

@@ -1,0 +1,279 @@
+"""Brings an executor up in a container, and a URL that leads to it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from executors.transport import unix
+from harness.docker import bundle, containers, relay
+from harness.docker.containers import Plan
+from harness.docker.daemon import Daemon
+from harness.docker.errors import DockerFailed
+from harness.docker.folder import run_folder
+from harness.docker.image import default_tag, ensure_image
+from harness.docker.options import DockerOptions
+from harness.docker.stream import FirstLine, Stream
+from harness.docker.target import TargetPython, find_python, host_user, probe_command, probe_image
+from harness.progress import SILENT, Progress
+
+_SOCKETS: Final = "/run/crossexec"
+_PORT: Final = 7040
+_START_SECONDS: Final = 30.0
+_STOP_SECONDS: Final = 10.0
+_PROBE_SECONDS: Final = 30.0
+
+
+@dataclass(frozen=True)
+class Launched:
+    """An executor that listens.
+
+    :ivar url: where it is reached from here.
+    :ivar log: the local file with its standard error.
+    """
+
+    url: str
+    log: Path
+    facts: dict[str, str]
+
+
+@dataclass(frozen=True)
+class _Parts:
+    image: str
+    python: TargetPython
+    bundle: bundle.Bundle
+    user: str
+    is_mounted: bool
+
+
+@dataclass(frozen=True)
+class _Found:
+    id: str
+    image: str
+    python: TargetPython
+    bundle: bundle.Bundle
+
+
+def prepare_image(daemon: Daemon, options: DockerOptions, cache: Path, progress: Progress) -> _Parts:
+    """Returns all that a container is made of; makes or fetches what is not there.
+
+    :raises DockerFailed: something cannot be had.
+    """
+    image = ensure_image(daemon, options.image, cache, progress)
+    user = options.user or host_user()
+    # To hand a folder to another user takes root, and where ids are mapped they say nothing here.
+    is_mounted = daemon.shares_files and not daemon.maps_users and (os.getuid() in (0, _uid(user)))
+    python = probe_image(daemon, image, user, cache)
+    workshop = bundle.Workshop(daemon, image) if is_mounted else None
+    made = bundle.ensure_bundle(python, cache, progress, workshop)
+    return _Parts(image, python, made, user, is_mounted)
+
+
+@contextmanager
+def launched(daemon: Daemon, options: DockerOptions, cache: Path) -> Iterator[Launched]:
+    """An executor in a container of its own, which is removed at the end.
+
+    :raises DockerFailed: it did not come up.
+    """
+    parts = prepare_image(daemon, options, cache, SILENT)
+    launch = _mounted if parts.is_mounted else _carried
+    with run_folder() as folder, launch(daemon, options, parts, folder) as (url, id):
+        facts = {"container": id[:12], "image": options.image or default_tag(), "network": options.network}
+        yield Launched(url, folder / "executor.log", _facts(daemon, parts.python) | facts)
+
+
+@contextmanager
+def attached(daemon: Daemon, options: DockerOptions, cache: Path) -> Iterator[Launched]:
+    """An executor in a container that runs already and that is not touched otherwise.
+
+    :raises DockerFailed: there is no such container, or the executor did not come up.
+    """
+    found = prepare_container(daemon, options, cache, SILENT)
+    with run_folder() as folder:
+        command = found.python.command("unpack_and_serve")
+        _, taken = relay.run_inside(daemon, found.id, command, options.user)
+        with (
+            _started(taken, folder / "executor.log", found.bundle.archive()) as inner,
+            _relay_to(daemon, found.id, found.python, options.user, inner, folder) as url,
+        ):
+            facts = {"container": options.container or found.id, "image": found.image}
+            yield Launched(url, folder / "executor.log", _facts(daemon, found.python) | facts)
+
+
+def prepare_container(daemon: Daemon, options: DockerOptions, cache: Path, progress: Progress) -> _Found:
+    """Returns the container that *options* name, and what fits it; fetches what is not there.
+
+    :raises DockerFailed: it is not there, does not run, or has no Python that can serve.
+    """
+    from docker.errors import APIError
+
+    name = options.container
+    assert name is not None
+    try:
+        about: dict[str, Any] = daemon.api.inspect_container(name)
+    except APIError as error:
+        raise DockerFailed(
+            f"container {name!r} cannot be looked up: {error.explanation}; `docker ps` lists those that run"
+        ) from error
+    if not about["State"]["Running"]:
+        raise DockerFailed(f"container {name!r} does not run ({about['State']['Status']}): start it first")
+    id: str = about["Id"]
+
+    def ask(program: str) -> tuple[int, bytes, bytes]:
+        return _run_to_end(daemon, id, probe_command(program), options.user)
+
+    python = find_python(f"container {name}", ask)
+    made = bundle.ensure_bundle(python, cache, progress, None)
+    return _Found(id, about["Config"]["Image"], python, made)
+
+
+@contextmanager
+def _mounted(
+    daemon: Daemon, options: DockerOptions, parts: _Parts, folder: Path
+) -> Iterator[tuple[str, str]]:
+    """The bundle is mounted, and so is the folder of the socket; over TCP where there is a network."""
+    mounts = {bundle.PACKAGES: parts.bundle.packages, bundle.EXECUTOR: parts.bundle.executor}
+    sockets = folder / "s"
+    ports = []
+    if options.network == "none":
+        sockets.mkdir(mode=0o700)
+        if os.getuid() == 0:
+            os.chown(sockets, _uid(parts.user), _gid(parts.user))
+        mounts[_SOCKETS] = sockets
+        listen = unix.format_url(f"{_SOCKETS}/e")
+    elif options.network == "host":
+        listen = "ws://127.0.0.1:0"
+    else:
+        listen = f"ws://0.0.0.0:{_PORT}"
+        ports.append(_PORT)
+    command = parts.python.serve_command(bundle.PACKAGES, bundle.EXECUTOR, listen)
+    plan = Plan(
+        parts.image, command, parts.user, options, mounts, frozenset({_SOCKETS}), ports, remove_at_end=True
+    )
+    with (
+        containers.created(daemon, plan) as id,
+        _started(
+            containers.attach(daemon, id), folder / "executor.log", b"", lambda: containers.start(daemon, id)
+        ) as inner,
+    ):
+        if options.network == "none":
+            yield unix.format_url(str(sockets / "e")), id
+        elif options.network == "host":
+            yield inner, id
+        else:
+            yield f"ws://127.0.0.1:{_published(daemon, id)}", id
+
+
+@contextmanager
+def _carried(
+    daemon: Daemon, options: DockerOptions, parts: _Parts, folder: Path
+) -> Iterator[tuple[str, str]]:
+    """The bundle goes in over the standard input, and connections by programs that run inside."""
+    plan = Plan(
+        parts.image, parts.python.command("unpack_and_serve"), parts.user, options, remove_at_end=True
+    )
+    with (
+        containers.created(daemon, plan) as id,
+        _started(
+            containers.attach(daemon, id),
+            folder / "executor.log",
+            parts.bundle.archive(),
+            lambda: containers.start(daemon, id),
+        ) as inner,
+        _relay_to(daemon, id, parts.python, parts.user, inner, folder) as url,
+    ):
+        yield url, id
+
+
+@contextmanager
+def _started(
+    taken: Any, log: Path, archive: bytes, start: Callable[[], None] = lambda: None
+) -> Iterator[str]:
+    """Waits until the executor says where it listens; yields that. Ends its input afterwards, and waits.
+
+    :param taken: its streams.
+    :param archive: to be sent first, after its size; nothing if it is empty.
+    :param start: starts it, if it is not.
+    :raises DockerFailed: it did not come up, or does not end.
+    """
+    line = FirstLine()
+    with log.open("wb", buffering=0) as errors:
+        stream = Stream(taken, line.feed, errors.write, line.end)
+        try:
+            start()
+            if archive:
+                # When it has ended already, its words say more than this error.
+                with suppress(OSError):
+                    stream.send(len(archive).to_bytes(8, "big") + archive)
+            url = line.wait(_START_SECONDS)
+            if urlsplit(url).scheme not in ("unix", "ws"):
+                stream.wait_for_end(1.0)
+                said = log.read_text(errors="replace")[-2000:].strip()
+                raise DockerFailed(
+                    f"the executor did not start in the container: it printed {url!r} where its URL was due; "
+                    f"its standard error: {said or 'empty'}"
+                )
+            yield url
+            stream.end_input()
+            if not stream.wait_for_end(_STOP_SECONDS):
+                raise DockerFailed(f"the executor in the container has not ended within {_STOP_SECONDS:g} s")
+        finally:
+            stream.close()
+
+
+@contextmanager
+def _relay_to(
+    daemon: Daemon, container: str, python: TargetPython, user: str | None, inner: str, folder: Path
+) -> Iterator[str]:
+    path = unix.socket_path(inner)
+    command = python.relay_command(path.rpartition("/")[0], path)
+    outer = str(folder / "s")
+
+    def start() -> Any:
+        return relay.run_inside(daemon, container, command, user)[1]
+
+    with relay.relayed(outer, start):
+        yield unix.format_url(outer)
+
+
+def _run_to_end(
+    daemon: Daemon, container: str, command: list[str], user: str | None
+) -> tuple[int, bytes, bytes]:
+    out, err = bytearray(), bytearray()
+    id, taken = relay.run_inside(daemon, container, command, user)
+    stream = Stream(taken, out.extend, err.extend)
+    try:
+        stream.end_input()
+        if not stream.wait_for_end(_PROBE_SECONDS):
+            raise DockerFailed(f"{command[0]} has not ended within {_PROBE_SECONDS:g} s")
+    finally:
+        stream.close()
+    status: int = daemon.api.exec_inspect(id)["ExitCode"]
+    return status, bytes(out), bytes(err)
+
+
+def _published(daemon: Daemon, id: str) -> int:
+    about: dict[str, Any] = daemon.api.inspect_container(id)
+    return int(about["NetworkSettings"]["Ports"][f"{_PORT}/tcp"][0]["HostPort"])
+
+
+def _facts(daemon: Daemon, python: TargetPython) -> dict[str, str]:
+    version = f"{python.version[0]}.{python.version[1]}"
+    return {
+        "docker": f"{'podman ' if daemon.is_podman else ''}{daemon.version} at {daemon.host}",
+        "python": python.program,
+        "python version": f"{version}, {python.libc}, {python.machine}",
+    }
+
+
+def _uid(user: str) -> int:
+    return int(user.partition(":")[0])
+
+
+def _gid(user: str) -> int:
+    return int(user.partition(":")[2] or 0)

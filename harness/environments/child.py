@@ -1,0 +1,95 @@
+"""An executor that is a child of this process and tells its URL on standard output."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+from harness.environments.base import EnvironmentFailed
+
+_START_SECONDS: Final = 30.0
+_STOP_SECONDS: Final = 10.0
+_LOG_TAIL_BYTES: Final = 4000
+_URL_SCHEMES: Final = ("ws://", "wss://")
+
+
+@asynccontextmanager
+async def start_child(
+    command: Sequence[str],
+    *,
+    log: Path,
+    env: Mapping[str, str],
+    cwd: Path | None = None,
+    remedy: str = "",
+) -> AsyncIterator[str]:
+    """Starts an executor whose input is a pipe that ends with the context; yields its URL.
+
+    Errors from within get a note with the end of its standard error.
+
+    :param log: gets its standard error.
+    :param env: the whole environment.
+    :param remedy: what may help when it does not start.
+    :raises EnvironmentFailed: it did not start.
+    """
+    with log.open("wb") as stderr:
+        child = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=stderr,
+            env=env,
+            cwd=cwd,
+            # Ctrl-C is for the harness, which ends the executor in order.
+            start_new_session=True,
+        )
+    try:
+        url, trouble = await _read_url(child)
+        if trouble:
+            told = "; ".join(filter(None, (trouble, remedy, _tail(log))))
+            raise EnvironmentFailed(f"executor {command!r} did not start: {told}")
+        try:
+            yield url
+        except Exception as error:
+            error.add_note(f"executor {command!r}: {_tail(log)}")
+            raise
+    finally:
+        await _stop(child)
+
+
+async def _read_url(child: asyncio.subprocess.Process) -> tuple[str, str]:
+    """Returns the URL, or else why there is none."""
+    assert child.stdout is not None
+    try:
+        async with asyncio.timeout(_START_SECONDS):
+            line = (await child.stdout.readline()).decode(errors="replace").strip()
+            if line.startswith(_URL_SCHEMES):
+                return line, ""
+            if line:
+                return "", f"it printed {line!r} where its URL was due"
+            return "", f"it exited with status {await child.wait()}"
+    except TimeoutError:
+        return "", f"it printed no URL within {_START_SECONDS:g} s"
+    except ValueError as error:
+        return "", f"its first line is no URL: {error}"
+
+
+async def _stop(child: asyncio.subprocess.Process) -> None:
+    """Ends the executor: the end of its input asks for it; force follows where that is in vain."""
+    assert child.stdin is not None
+    child.stdin.close()
+    for force in (child.terminate, child.kill):
+        try:
+            async with asyncio.timeout(_STOP_SECONDS):
+                await child.wait()
+                return
+        except TimeoutError:
+            force()
+    await child.wait()
+
+
+def _tail(log: Path) -> str:
+    text = log.read_bytes()[-_LOG_TAIL_BYTES:].decode(errors="backslashreplace").strip()
+    return f"its standard error:\n{text}" if text else "its standard error is empty"

@@ -1,0 +1,97 @@
+"""An executor in a container: one that is made for it, or one that runs already."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Final
+
+from harness.cache import cache_folder
+from harness.docker.daemon import INSTALL, START, open_daemon
+from harness.docker.errors import DockerFailed
+from harness.docker.launch import Launched, attached, launched, prepare_container, prepare_image
+from harness.docker.leftovers import remove_leftovers
+from harness.docker.options import DockerOptions, docker_options
+from harness.environments.base import Availability, Environment, EnvironmentFailed, Running, running
+from harness.environments.blocking import in_thread
+from harness.progress import Progress
+
+_LOG_TAIL_BYTES: Final = 4000
+
+
+class DockerEnvironment(Environment):
+    """Runs the executor in a container of its own, which ends with this process whatever ends it.
+
+    The container has no network, no capabilities, a root that is read only, and limits; see
+    :class:`DockerOptions` for what can be lifted. With ``options.container`` it runs in that container
+    instead, which is left as it was.
+
+    :param options: by default what environment variables say.
+    :raises ValueError: the environment variables say what cannot be meant.
+    """
+
+    name = "docker"
+
+    def __init__(self, options: DockerOptions | None = None) -> None:
+        self._options = docker_options() if options is None else options
+
+    def available(self) -> Availability:
+        try:
+            with open_daemon():
+                return Availability(True)
+        except DockerFailed as error:
+            reason = str(error)
+            for remedy in (INSTALL, START):
+                if reason.endswith(remedy):
+                    return Availability(False, reason.removesuffix(remedy).rstrip("; :"), remedy)
+            return Availability(False, reason)
+
+    def prepare(self, progress: Progress) -> None:
+        with _errors(), open_daemon() as daemon:
+            prepare = prepare_image if self._options.container is None else prepare_container
+            prepare(daemon, self._options, _cache(), progress)
+
+    def clean(self) -> list[str]:
+        with _errors(), open_daemon() as daemon:
+            return remove_leftovers(daemon)
+
+    @asynccontextmanager
+    async def start(self) -> AsyncIterator[Running]:
+        with _errors():
+            async with in_thread(self._executor()) as up:
+                try:
+                    async with running(
+                        self.name, up.url, is_remote=True, log=up.log, facts=up.facts
+                    ) as found:
+                        yield found
+                except Exception as error:
+                    error.add_note(f"executor in {up.facts['container']}: {_tail(up.log)}")
+                    raise
+
+    @contextmanager
+    def _executor(self) -> Iterator[Launched]:
+        with open_daemon() as daemon:
+            remove_leftovers(daemon)
+            launch = attached if self._options.container is not None else launched
+            with launch(daemon, self._options, _cache()) as up:
+                yield up
+
+
+def _cache() -> Path:
+    return cache_folder() / "docker"
+
+
+def _tail(log: Path) -> str:
+    text = (
+        log.read_bytes()[-_LOG_TAIL_BYTES:].decode(errors="backslashreplace").strip() if log.exists() else ""
+    )
+    return f"its standard error:\n{text}" if text else "its standard error is empty"
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    try:
+        yield
+    except DockerFailed as error:
+        raise EnvironmentFailed(str(error)) from error

@@ -1,0 +1,103 @@
+"""An executor that is a Windows program, under Wine on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from harness.cache import cache_folder
+from harness.environments.base import Availability, Environment, EnvironmentFailed, Running, running
+from harness.environments.blocking import in_thread
+from harness.environments.child import start_child
+from harness.progress import SILENT, Progress
+from harness.settings import Settings, read_settings
+from harness.wine.errors import WineFailed, storage_failed
+from harness.wine.host_view import HostView
+from harness.wine.machine import Machine, prepare_machine
+from harness.wine.prefix import remove_devices, windows_version
+from harness.wine.program import BROKEN, REMEDY, find_wine
+from harness.wine.workplace import Workplace, remove_dead, workplace
+
+_EXECUTOR_OPTIONS: Final = ("--listen", "ws://127.0.0.1:0", "--exit-with-parent")
+
+
+class WineEnvironment(Environment):
+    """Runs the executor on a Windows Python in a Wine prefix of its own; it ends with this process.
+
+    The target has drive C: and nothing else of the host's files. Linux on x86-64.
+
+    :param settings: which Wine and which Windows Python; by default what environment variables say.
+    """
+
+    name = "wine-exec"
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self._settings = settings or read_settings()
+
+    def available(self) -> Availability:
+        try:
+            find_wine(self._settings.wine)
+        except WineFailed as error:
+            return Availability(False, str(error).removesuffix(f"; {REMEDY}"), REMEDY)
+        return Availability(True)
+
+    def prepare(self, progress: Progress) -> None:
+        with _errors():
+            prepare_machine(self._settings, _cache(), progress)
+
+    def clean(self) -> list[str]:
+        with _errors():
+            return [f"Wine prefix {folder}" for folder in remove_dead(_cache())]
+
+    @asynccontextmanager
+    async def start(self) -> AsyncIterator[Running]:
+        with _errors():
+            async with in_thread(self._worker()) as (machine, place):
+                log = place.folder / "executor.log"
+                command = [*machine.executor_command(), *_EXECUTOR_OPTIONS]
+                env = machine.wine.environment(place)
+                async with start_child(command, log=log, env=env, cwd=place.drive_c, remedy=BROKEN) as url:
+                    remove_devices(place.prefix)
+                    view = HostView(place.drive_c)
+                    facts = _facts(machine)
+                    async with running(
+                        self.name, url, is_remote=True, log=log, facts=facts, host_view=view
+                    ) as up:
+                        code_page = {"code page": str(up.info.console_code_page)}
+                        yield replace(up, facts={**up.facts, **code_page})
+
+    @contextmanager
+    def _worker(self) -> Iterator[tuple[Machine, Workplace]]:
+        cache = _cache()
+        machine = prepare_machine(self._settings, cache, SILENT)
+        with workplace(cache) as place:
+            try:
+                machine.fill(place)
+            except OSError as error:
+                raise storage_failed("copying the Wine prefix", error, cache) from error
+            yield machine, place
+
+
+def _cache() -> Path:
+    return cache_folder() / "wine"
+
+
+def _facts(machine: Machine) -> dict[str, str]:
+    version = ".".join(map(str, machine.python_version))
+    return {
+        "wine": machine.wine_version,
+        "windows": windows_version(machine.prefix.tree),
+        "python": machine.python,
+        "python version": f"{version} ({machine.python_origin})",
+    }
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    try:
+        yield
+    except WineFailed as error:
+        raise EnvironmentFailed(str(error)) from error

@@ -1,0 +1,55 @@
+"""What a user chooses about environments, whichever way the choice was made."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.docker.options import DockerOptions, docker_options
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The choices that environments ask for; None where the default holds.
+
+    :ivar windows_python: an official embeddable zip or an unpacked Windows Python, for Wine; by
+        default one is built from source.
+    :ivar wine: the wine program; by default the one in PATH.
+    :ivar docker: about containers.
+    """
+
+    windows_python: Path | None = None
+    wine: Path | None = None
+    docker: DockerOptions = field(default_factory=DockerOptions)
+
+
+VARIABLES: Mapping[str, str] = {
+    "windows_python": "CROSSEXEC_WINDOWS_PYTHON",
+    "wine": "CROSSEXEC_WINE",
+}
+"""The environment variable of each setting; those about containers have their own table."""
+
+
+def read_settings(
+    *,
+    windows_python: Path | None = None,
+    wine: Path | None = None,
+    docker: Mapping[str, str | None] | None = None,
+) -> Settings:
+    """Returns the settings: what is given, else what the environment variable says, else the default.
+
+    :param docker: texts by the names of :data:`harness.docker.options.OPTIONS`.
+    :raises ValueError: a value cannot be meant so.
+    """
+    return Settings(
+        windows_python=windows_python or _from_environ("windows_python"),
+        wine=wine or _from_environ("wine"),
+        docker=docker_options(docker),
+    )
+
+
+def _from_environ(name: str) -> Path | None:
+    value = os.environ.get(VARIABLES[name])
+    return Path(value) if value else None

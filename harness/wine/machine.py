@@ -1,0 +1,190 @@
+"""The Windows machine that workers get: a prefix, a Python, the executor and what it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from harness.progress import Progress
+from harness.settings import Settings
+from harness.wine import bundle
+from harness.wine.errors import storage_failed
+from harness.wine.prefix import template
+from harness.wine.program import UNIX_VARIABLES, Wine, find_wine
+from harness.wine.sealed import SealedTree
+from harness.wine.windows_python import windows_python
+from harness.wine.workplace import Workplace, workplace
+
+_PACKAGES: Final = "crossexec/packages"
+_EXECUTOR: Final = "crossexec/executor"
+_COMPILE_SECONDS: Final = 300.0
+# Byte code that is not compared with its source: nobody edits the source there.
+_COMPILE: Final = (
+    "import compileall, py_compile, re, sys;"
+    "skipped = re.compile(r'[\\\\/](test|idlelib|site-packages)[\\\\/]');"
+    "compileall.compile_dir(sys.argv[1], quiet=2, rx=skipped,"
+    " invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)"
+)
+_PROGRAMS: Final = Path(__file__).with_name("target")
+_PYTHON_OPTIONS: Final = ("-I", "-S", "-B")
+_PACKED: Final = f"{_EXECUTOR}/modules.bin"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Everything that a worker's copy is made of; all of it is in the cache.
+
+    :ivar wine_version: as Wine tells it.
+    :ivar python_version: such as ``(3, 13)``.
+    :ivar python_origin: ``built``, or the path that was given.
+    :ivar parts: what lies where below drive C:, by paths relative to it.
+    """
+
+    wine: Wine
+    wine_version: str
+    prefix: SealedTree
+    python_version: tuple[int, int]
+    python_origin: str
+    parts: Mapping[str, SealedTree]
+
+    @property
+    def python(self) -> str:
+        """Native path of python.exe in the target."""
+        return _python(self.python_version)
+
+    def fill(self, place: Workplace) -> None:
+        """Fills an empty workplace.
+
+        :raises OSError: the cache cannot be written.
+        """
+        _fill(place, self.prefix, self.parts)
+
+    def executor_command(self) -> list[str]:
+        """Returns what starts the executor; its own options may follow."""
+        variables = " ".join(sorted(UNIX_VARIABLES))
+        start = map(_native, (f"{_EXECUTOR}/start.py", _PACKED))
+        return [str(self.wine.loader), self.python, *_PYTHON_OPTIONS, *start, variables, _SEARCH_PATH]
+
+
+def prepare_machine(settings: Settings, cache: Path, progress: Progress) -> Machine:
+    """Returns the machine of these *settings*; makes in the *cache* what is not there. It blocks.
+
+    :raises WineFailed: something is missing or broken here.
+    """
+    try:
+        wine = find_wine(settings.wine)
+        source = windows_python(settings.windows_python, cache, progress)
+        wine_version = wine.version()
+        prefix = template(wine, wine_version, cache)
+        _create(prefix, "making a Wine prefix", progress)
+        source.tree.create()
+        version = source.version()
+        where = _python_folder(version)
+        workshop = _Workshop(wine, cache, prefix, version)
+        python = workshop.compiled(f"{source.tree.folder.name}-compiled", where, {where: source.tree})
+        _create(python, "compiling the library of the Windows Python", progress)
+        packages = workshop.compiled(
+            f"packages-{bundle.key_of_packages(version)}",
+            _PACKAGES,
+            {where: python},
+            lambda folder: bundle.install_packages(folder, version),
+        )
+        _create(packages, "fetching the packages of the executor", progress)
+        executor = workshop.executor({where: python, _PACKAGES: packages})
+        _create(executor, "compiling the executor", progress)
+    except OSError as error:
+        raise storage_failed("preparing Wine", error, cache) from error
+    parts = {where: python, _PACKAGES: packages, _EXECUTOR: executor}
+    return Machine(wine, wine_version, prefix, version, source.origin, parts)
+
+
+@dataclass(frozen=True)
+class _Workshop:
+    """Makes trees by the Windows Python itself, so that byte code names the paths of the target."""
+
+    wine: Wine
+    cache: Path
+    prefix: SealedTree
+    version: tuple[int, int]
+
+    def compiled(
+        self,
+        name: str,
+        where: str,
+        parts: Mapping[str, SealedTree],
+        add: Callable[[Path], None] | None = None,
+        then: Sequence[str] = (),
+    ) -> SealedTree:
+        """Returns the tree that is *where* below drive C: once its byte code is there.
+
+        :param name: of the tree in the cache.
+        :param parts: what is on the machine, the Windows Python among it.
+        :param add: makes what is *where*, if none of the parts is there.
+        :param then: arguments of a last run of the Python.
+        """
+
+        def make(tree: Path) -> None:
+            with workplace(self.cache) as place:
+                _fill(place, self.prefix, parts)
+                folder = place.drive_c / where
+                if add is not None:
+                    folder.mkdir(parents=True)
+                    add(folder)
+                runs = [] if _is_compiled(folder) else [["-c", _COMPILE, _native(where)]]
+                for arguments in (*runs, *([then] if then else [])):
+                    command = [_python(self.version), *_PYTHON_OPTIONS, *arguments]
+                    self.wine.run(place, command, f"compiling C:/{where} for Windows", _COMPILE_SECONDS)
+                self.wine.wait_for_end(place, _COMPILE_SECONDS)
+                tree.rmdir()
+                folder.rename(tree)
+
+        return SealedTree(self.cache / name, make)
+
+    def executor(self, parts: Mapping[str, SealedTree]) -> SealedTree:
+        """Returns the tree of the executor, for a machine with these *parts*."""
+        sources = bundle.ExecutorSources()
+        programs = {path.name: path.read_bytes() for path in sorted(_PROGRAMS.glob("*.py"))}
+        key = sources.key(repr(programs), *(tree.folder.name for tree in parts.values()))
+
+        def add(folder: Path) -> None:
+            sources.write(folder)
+            for name, content in programs.items():
+                (folder / name).write_bytes(content)
+
+        pack = [_native(f"{_EXECUTOR}/pack.py"), _native(_PACKED), _SEARCH_PATH]
+        return self.compiled(f"executor-{key}", _EXECUTOR, parts, add, pack)
+
+
+def _is_compiled(folder: Path) -> bool:
+    """Whether a Python in *folder* needs no compiling: its library has byte code, or is a zip file."""
+    library = folder / "Lib"
+    return (folder / "python.exe").exists() and (not library.exists() or (library / "__pycache__").exists())
+
+
+def _create(tree: SealedTree, text: str, progress: Progress) -> None:
+    if not tree.exists():
+        with progress.stage(text):
+            tree.create()
+
+
+def _fill(place: Workplace, prefix: SealedTree, parts: Mapping[str, SealedTree]) -> None:
+    prefix.place(place.prefix)
+    for where, tree in parts.items():
+        tree.place(place.drive_c / where)
+
+
+def _python_folder(version: tuple[int, int]) -> str:
+    return f"Python{version[0]}{version[1]}"
+
+
+def _python(version: tuple[int, int]) -> str:
+    return _native(f"{_python_folder(version)}/python.exe")
+
+
+def _native(where: str) -> str:
+    return "C:\\" + where.replace("/", "\\")
+
+
+_SEARCH_PATH: Final = ";".join(map(_native, (_EXECUTOR, _PACKAGES)))

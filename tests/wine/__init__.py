@@ -1,0 +1,1 @@
+"""Tests of the Wine environment, with a real Wine."""
