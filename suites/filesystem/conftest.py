@@ -17,6 +17,7 @@ _LINK = """
 import os, sys
 try:
     os.symlink(sys.argv[1], sys.argv[2], target_is_directory=sys.argv[3] == "True")
+    assert os.path.islink(sys.argv[2]), "the system says that it made a link, and there is none"
 except (OSError, NotImplementedError) as error:
     print(error)
 """

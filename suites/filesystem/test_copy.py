@@ -10,6 +10,7 @@ from fixtures.workspace import Workspace
 from harness.client.sync import SyncClient
 from suites.filesystem.conftest import Link
 from suites.filesystem.tools import IS_A_DIRECTORY, MEBIBYTE, refusal, system_sees
+from suites.links import needs_links
 
 both_ways = pytest.mark.parametrize("recursive", [True, False], ids=["recursive", "not recursive"])
 
@@ -61,7 +62,15 @@ def test_a_file_does_not_replace_a_directory(
 
 
 @both_ways
-@pytest.mark.parametrize("way", ["its own path", "a hard link", "a link", "a path through a link"])
+@pytest.mark.parametrize(
+    "way",
+    [
+        "its own path",
+        "a hard link",
+        pytest.param("a link", marks=needs_links),
+        pytest.param("a path through a link", marks=needs_links),
+    ],
+)
 def test_a_file_copied_onto_itself_keeps_its_content(
     client: SyncClient, python: BoundPython, workspace: Workspace, link: Link, way: str, recursive: bool
 ) -> None:
@@ -81,6 +90,7 @@ def test_a_file_copied_onto_itself_keeps_its_content(
 
 @both_ways
 @pytest.mark.parametrize("target", ["d", "d/f", "nowhere"], ids=["to a directory", "to a file", "to nothing"])
+@needs_links
 def test_a_link_is_copied_as_a_link(
     client: SyncClient, python: BoundPython, workspace: Workspace, link: Link, target: str, recursive: bool
 ) -> None:
@@ -92,6 +102,7 @@ def test_a_link_is_copied_as_a_link(
 
 
 @pytest.mark.parametrize("existing", ["file", "directory", "link"])
+@needs_links
 def test_a_link_replaces_nothing(
     client: SyncClient, python: BoundPython, workspace: Workspace, link: Link, existing: str
 ) -> None:
@@ -157,7 +168,9 @@ def test_a_directory_does_not_replace_a_file(client: SyncClient, workspace: Work
     assert workspace.read("c") == b"kept"
 
 
-@pytest.mark.parametrize("where", ["itself", "below", "far below", "through a link"])
+@pytest.mark.parametrize(
+    "where", ["itself", "below", "far below", pytest.param("through a link", marks=needs_links)]
+)
 def test_a_directory_is_not_copied_into_itself(
     client: SyncClient, workspace: Workspace, link: Link, where: str
 ) -> None:
@@ -183,6 +196,7 @@ def test_a_directory_may_be_copied_beside_itself(client: SyncClient, workspace: 
     assert workspace.read("t2/f") == b"x"
 
 
+@needs_links
 def test_links_in_a_tree_are_copied_as_links(
     client: SyncClient, python: BoundPython, workspace: Workspace, link: Link
 ) -> None:

@@ -10,6 +10,7 @@ from fixtures.workspace import Workspace
 from harness.client.sync import SyncClient
 from suites.filesystem.conftest import Link
 from suites.filesystem.tools import BELOW_A_FILE, MEBIBYTE, refusal, system_sees
+from suites.links import needs_links
 
 
 def seen(client: SyncClient, path: PathUri) -> tuple[bool, bool, bool]:
@@ -39,6 +40,7 @@ def test_a_directory_is_told_as_one(client: SyncClient, workspace: Workspace) ->
     assert seen(client, workspace.uri) == (True, False, False)
 
 
+@needs_links
 def test_a_link_to_a_file_is_told_with_the_files_own_facts(
     client: SyncClient, python: BoundPython, workspace: Workspace, link: Link
 ) -> None:
@@ -50,16 +52,19 @@ def test_a_link_to_a_file_is_told_with_the_files_own_facts(
     assert found.modified_at_ms == client.files.metadata(target).modified_at_ms == 10**12
 
 
+@needs_links
 def test_a_link_to_a_directory_is_told_as_both(client: SyncClient, workspace: Workspace, link: Link) -> None:
     workspace.mkdir("d")
     assert seen(client, link("d", "l", directory=True)) == (True, False, True)
 
 
+@needs_links
 def test_what_lies_beyond_a_link_is_no_link(client: SyncClient, workspace: Workspace, link: Link) -> None:
     workspace.write("d/f", b"x")
     assert seen(client, link("d", "l", directory=True).join("f")) == (False, True, False)
 
 
+@needs_links
 def test_a_chain_of_links_is_followed_to_its_end(
     client: SyncClient, workspace: Workspace, link: Link
 ) -> None:
@@ -108,6 +113,9 @@ def test_writing_changes_the_time_of_modification(
     assert told == system_sees(python, path)["modified"] > 10**12
 
 
+@pytest.mark.known_gap(
+    env="wine-exec", reason="Wine 8.0: tells the time of the last modification as that of creation"
+)
 def test_the_time_of_creation_is_unknown_or_true(
     client: SyncClient, python: BoundPython, workspace: Workspace
 ) -> None:
@@ -159,6 +167,7 @@ LINKS = {
 
 
 @pytest.mark.parametrize(("target", "name", "below"), LINKS.values(), ids=LINKS.keys())
+@needs_links
 def test_links_are_resolved(
     client: SyncClient,
     python: BoundPython,

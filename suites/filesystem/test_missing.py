@@ -10,6 +10,7 @@ from fixtures.workspace import Workspace
 from harness.client.sync import SyncClient, SyncFiles
 from suites.filesystem.conftest import Link
 from suites.filesystem.tools import refusal
+from suites.links import needs_links
 
 Attempt = Callable[[SyncFiles, Workspace], Any]
 
@@ -66,6 +67,7 @@ def test_a_missing_path_is_not_found(
 
 
 @pytest.mark.parametrize("attempt", ON_A_PATH.values(), ids=ON_A_PATH.keys())
+@needs_links
 def test_a_link_to_nothing_is_not_found(
     client: SyncClient, workspace: Workspace, link: Link, attempt: Callable[[SyncFiles, Workspace, str], Any]
 ) -> None:

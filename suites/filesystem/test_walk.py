@@ -11,6 +11,7 @@ from fixtures.workspace import Workspace
 from harness.client.sync import SyncClient
 from suites.filesystem.conftest import Link
 from suites.filesystem.tools import refusal
+from suites.links import needs_links
 
 TREE = ["t/f", "t/a/f", "t/a/b/f", "t/a/b/c/f", "t/z/f", "t/.hidden", "t/B"]
 
@@ -110,6 +111,7 @@ def test_a_tree_deeper_than_the_limit_is_cut_without_being_truncated(
 
 
 @pytest.mark.parametrize("follow", [False, True])
+@needs_links
 def test_links_are_left_out_but_for_followed_directories(
     client: SyncClient, workspace: Workspace, link: Link, follow: bool
 ) -> None:
@@ -125,6 +127,7 @@ def test_links_are_left_out_but_for_followed_directories(
     assert found.truncated is False
 
 
+@needs_links
 def test_a_loop_of_links_is_entered_once(client: SyncClient, workspace: Workspace, link: Link) -> None:
     workspace.write("t/d/f", b"x")
     link(".", "t/self", directory=True)
@@ -135,6 +138,7 @@ def test_a_loop_of_links_is_entered_once(client: SyncClient, workspace: Workspac
     assert found.truncated is False
 
 
+@needs_links
 def test_two_links_to_one_directory_are_listed_and_one_is_entered(
     client: SyncClient, workspace: Workspace, link: Link
 ) -> None:
@@ -147,6 +151,7 @@ def test_two_links_to_one_directory_are_listed_and_one_is_entered(
 
 
 @pytest.mark.parametrize("follow", [False, True])
+@needs_links
 def test_a_root_that_is_a_link_is_walked_only_if_links_are_followed(
     client: SyncClient, workspace: Workspace, link: Link, follow: bool
 ) -> None:

@@ -16,6 +16,7 @@ from fixtures.workspace import Workspace
 from harness.client.sync import SyncClient
 from suites.filesystem.conftest import Link
 from suites.filesystem.tools import BELOW_A_FILE, IS_A_DIRECTORY, MEBIBYTE, refusal, sha256, system_sees
+from suites.links import needs_links
 
 CONTENTS = {
     "empty": b"",
@@ -148,6 +149,7 @@ def test_every_hard_link_shows_what_was_written(
     assert workspace.read("other") == b"new"
 
 
+@needs_links
 def test_a_link_is_written_through(python: BoundPython, workspace: Workspace, link: Link) -> None:
     workspace.write("f", b"old")
     link("f", "l")
@@ -156,6 +158,7 @@ def test_a_link_is_written_through(python: BoundPython, workspace: Workspace, li
     assert system_sees(python, workspace / "l")["link"] is True
 
 
+@needs_links
 def test_the_missing_target_of_a_link_is_created(
     python: BoundPython, workspace: Workspace, link: Link
 ) -> None:

@@ -29,6 +29,10 @@ print(hashlib.sha256(data).hexdigest())
     assert python.run(code).text.strip() == sha256(workspace.read("f"))
 
 
+@pytest.mark.known_gap(
+    env="wine-exec",
+    reason="Wine 8.0: cmd /c '(more) < f' prints nothing: no redirection of what is in parentheses",
+)
 def test_the_shell_sees_what_was_written(shell: BoundShell, workspace: Workspace) -> None:
     workspace.write("f", b"from the file\n")
     assert shell.run(f"{shell.copy_input()} < f").text == "from the file\n"
@@ -59,7 +63,7 @@ print("seen")
 def test_what_a_running_program_has_written_so_far_is_read(python: BoundPython, workspace: Workspace) -> None:
     code = """
 import os, sys
-file = os.open("log", os.O_WRONLY | os.O_CREAT)
+file = os.open("log", os.O_WRONLY | os.O_CREAT | getattr(os, "O_BINARY", 0))
 for line in sys.stdin.buffer:
     if line == b"end\\n":
         break

@@ -14,6 +14,7 @@ from fixtures.target import RunningEnvironment
 from fixtures.workspace import Workspace
 from harness.client.sync import SyncClient
 from suites.asking import Once, ask
+from suites.path.directories import is_too_long_to_start_in
 from suites.path.names import DIRECTORIES, NAMES, RESERVED
 
 # Without the prefix a path of 260 and more is no path to most programs on Windows.
@@ -34,9 +35,14 @@ for folder, name in question["names"].items():
             file.write(b"made as " + folder.encode())
     except OSError as error:
         found["error"] = repr(error)
-    else:
-        found["canonical"] = os.path.realpath(os.path.join(question["base"], folder, name))
     found["listing"] = os.listdir(native(question["base"], folder))
+    if "error" not in found:
+        try:
+            found["canonical"] = os.path.realpath(found["path"])
+        except OSError:
+            # Wine 8.0 tells no final name of over 260 characters. It is no link: its directory has one.
+            above = os.path.dirname(found["path"])
+            found["canonical"] = os.path.join(os.path.realpath(above), *found["listing"])
 """
 
 _LOOK = f"""
@@ -58,6 +64,14 @@ def attempt(call: Any, *args: Any) -> Any:
         return call(*args)
     except RpcError as error:
         return error
+
+
+CASES = [
+    pytest.param(case, marks=pytest.mark.skip_if_target_windows("it ends in a separator there"))
+    if case == "backslash-trailing"
+    else case
+    for case in NAMES
+]
 
 
 @dataclass
@@ -117,7 +131,7 @@ def found(request: pytest.FixtureRequest, once: Once) -> Found:
     return once(survey)[case]
 
 
-@pytest.mark.parametrize("case", NAMES)
+@pytest.mark.parametrize("case", CASES)
 def test_file_written_by_the_client_is_there_for_the_system(case: str, found: Found) -> None:
     if found.is_possible:
         assert found.written is None
@@ -127,7 +141,7 @@ def test_file_written_by_the_client_is_there_for_the_system(case: str, found: Fo
         assert found.seen["listing"] == []
 
 
-@pytest.mark.parametrize("case", NAMES)
+@pytest.mark.parametrize("case", CASES)
 def test_file_made_by_the_system_is_read_by_the_client(case: str, found: Found) -> None:
     if found.is_possible:
         assert found.content == f"made as {case}".encode()
@@ -135,13 +149,13 @@ def test_file_made_by_the_system_is_read_by_the_client(case: str, found: Found) 
         assert isinstance(found.content, RpcError), f"the system says {found.system['error']}"
 
 
-@pytest.mark.parametrize("case", NAMES)
+@pytest.mark.parametrize("case", CASES)
 def test_directory_lists_the_name_as_the_system_does(case: str, found: Found) -> None:
     assert found.listing == found.system["listing"]
     assert [PathUri.parse(uri).basename for uri in found.walked] == found.system["listing"]
 
 
-@pytest.mark.parametrize("case", NAMES)
+@pytest.mark.parametrize("case", CASES)
 def test_uri_and_native_path_are_the_same_path(case: str, found: Found, env: RunningEnvironment) -> None:
     assert found.uri.to_native(env.platform) == found.system["path"]
     assert PathUri.parse(str(found.uri)) == found.uri
@@ -159,7 +173,8 @@ def test_program_runs_in_a_directory_of_that_name(
     make = f"""
         {tell.replace("answer", "in_workspace")}
         try:
-            os.mkdir(question)
+            if not os.path.isdir(question):  # As the name of nothing but dots is on Windows.
+                os.mkdir(question)
             os.chdir(question)
             open("here", "xb").close()
             {tell}
@@ -167,7 +182,7 @@ def test_program_runs_in_a_directory_of_that_name(
             answer = None
     """
     expected = ask(python, make, name)
-    if expected is None:
+    if expected is None or is_too_long_to_start_in(workspace / name):
         with pytest.raises(RpcError):
             client.start(python.argv(""), cwd=workspace / name)
     else:
@@ -185,7 +200,7 @@ def test_reserved_name_is_what_the_system_makes_of_it(
         try:
             with open(os.path.join(question["theirs"], question["name"]), "wb") as file:
                 file.write(b"text")
-        except OSError:
+        except (OSError, ValueError):  # Python's own refusal: it knows the names of consoles.
             pass
         answer = {place: [[entry.name, entry.stat().st_size] for entry in os.scandir(question[place])]
                   for place in ("ours", "theirs")}

@@ -43,6 +43,10 @@ def interrupt(talk: Conversation, process_id: str) -> object:
     return talk.call("process/signal", processId=process_id, signal="interrupt")
 
 
+@pytest.mark.known_gap(
+    env="wine-exec",
+    reason="Wine 8.0: the default handler of control events exits with 0, not with STATUS_CONTROL_C_EXIT",
+)
 @pytest.mark.parametrize("tty", [False, True], ids=["pipes", "tty"])
 def test_a_program_without_handler_dies_of_it(
     talk: Conversation, python: BoundPython, env: RunningEnvironment, tty: bool

@@ -40,6 +40,20 @@ ATTEMPTS = {
     "a file as directory to run in": Attempt("", cwd="plain.exe"),
 }
 
+CASES = [
+    pytest.param(
+        attempt,
+        id=name,
+        marks=pytest.mark.known_gap(
+            env="wine-exec",
+            reason="Wine 8.0: CreateProcess of a directory says: no such file, instead of: access denied",
+        )
+        if name == "a directory as program"
+        else (),
+    )
+    for name, attempt in ATTEMPTS.items()
+]
+
 
 def refused(talk: Conversation, program: str, cwd: object, tty: bool = False) -> RpcError:
     with pytest.raises(RpcError) as error:
@@ -48,7 +62,7 @@ def refused(talk: Conversation, program: str, cwd: object, tty: bool = False) ->
 
 
 @pytest.mark.parametrize("tty", [False, True], ids=["pipes", "tty"])
-@pytest.mark.parametrize("attempt", ATTEMPTS.values(), ids=ATTEMPTS.keys())
+@pytest.mark.parametrize("attempt", CASES)
 def test_the_error_holds_the_systems_words(
     talk: Conversation,
     python: BoundPython,

@@ -9,6 +9,8 @@ import struct
 from typing import Self
 from urllib.parse import urlsplit
 
+from executors.transport import unix
+
 TEXT = 1
 CONTINUATION = 0
 CLOSE = 8
@@ -19,11 +21,17 @@ class RawSocket:
 
     def __init__(self, url: str, seconds: float = 30.0) -> None:
         parts = urlsplit(url)
-        self._socket = socket.create_connection((parts.hostname, parts.port), seconds)
+        if url.startswith(unix.SCHEME):
+            self._socket: socket.socket = unix.UnixSocket()
+            self._socket.settimeout(seconds)
+            self._socket.connect(unix.socket_path(url))
+        else:
+            self._socket = socket.create_connection((parts.hostname, parts.port), seconds)
         self._received = b""
         key = base64.b64encode(os.urandom(16)).decode()
         self._socket.sendall(
-            f"GET / HTTP/1.1\r\nHost: {parts.netloc}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"GET / HTTP/1.1\r\nHost: {parts.netloc or 'localhost'}\r\n"
+            f"Upgrade: websocket\r\nConnection: Upgrade\r\n"
             f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
         )
         while b"\r\n\r\n" not in self._received:

@@ -8,9 +8,11 @@ import pytest
 
 from executors.protocol.errors import ErrorCode, RpcError
 from fixtures.programs import BoundPython, BoundShell
+from fixtures.screen_text import screen_text
 from fixtures.target import RunningEnvironment
 from harness.client.sync import SyncClient
 from suites.asking import Once
+from suites.shell.encoding import printed
 from suites.shell.hostile import HOSTILE
 
 PRINT = "import json, sys; print(json.dumps(sys.argv[1:]))"
@@ -69,6 +71,10 @@ def test_argument_arrives_through_the_shell(case: str, once: Once, request: pyte
     assert through_the_shell(shell, request.getfixturevalue("python"), text) == [text]
 
 
+PARENTHESIS_IS_PRINTED = pytest.mark.known_gap(
+    env="wine-exec",
+    reason="Wine 8.0: `echo(` prints the parenthesis, and no other form is right in cmd.exe",
+)
 ECHOED = [
     "words",
     "spaces",
@@ -81,15 +87,20 @@ ECHOED = [
     "escapes",
     "variable",
     "percents",
-    "percent-variable",
+    pytest.param(
+        "percent-variable",
+        marks=pytest.mark.known_gap(
+            env="wine-exec", reason="Wine 8.0: cmd expands variables again after it took the carets away"
+        ),
+    ),
     "exclamation-variable",
     "star",
     "redirection",
     "carets",
     "dash-n",
     "dash-e",
-    "slash-question-mark",
-    "on",
+    pytest.param("slash-question-mark", marks=PARENTHESIS_IS_PRINTED),
+    pytest.param("on", marks=PARENTHESIS_IS_PRINTED),
     "comment",
     "decomposed",
     "shift-jis-backslash",
@@ -101,12 +112,14 @@ ECHOED = [
 
 
 @pytest.mark.parametrize("case", ECHOED)
-def test_shell_echoes_the_text(case: str, shell: BoundShell) -> None:
+def test_shell_echoes_the_text(
+    case: str, env: RunningEnvironment, shell: BoundShell, python: BoundPython
+) -> None:
     try:
         script = shell.echo(HOSTILE[case])
     except ValueError as error:
         pytest.skip(str(error))
-    assert shell.run(script).stdout == (HOSTILE[case] + shell.newline).encode()
+    assert shell.run(script).stdout == printed(env, python, HOSTILE[case]) + shell.newline.encode()
 
 
 def test_all_arguments_arrive_through_shells_in_shells(shell: BoundShell, python: BoundPython) -> None:
@@ -174,20 +187,35 @@ except OSError as error:
     assert words in refused.value.message
 
 
-@pytest.mark.skip_if_target_windows("programs there see the command line, which has no separate name")
+# A program of Windows has no name apart from the command line, whose first word it is.
+FIRST_WORD = """
+import ctypes
+get = ctypes.WinDLL("kernel32").GetCommandLineW
+get.restype = ctypes.c_wchar_p
+print("<" + get().partition(" -I ")[0].strip('"') + ">", end="")
+"""
+
+
+@pytest.fixture
+def print_name(env: RunningEnvironment, shell: BoundShell, python: BoundPython) -> list[str]:
+    """Arguments of a program that prints the name it was given."""
+    return python.argv(FIRST_WORD) if env.platform == "windows" else shell.argv("printf '<%s>' \"$0\"")
+
+
 @pytest.mark.parametrize("tty", [False, True], ids=["pipes", "terminal"])
 @pytest.mark.parametrize("name", ["renamed", "a-b", "two words", "é"])
-def test_arg0_is_what_the_program_sees(name: str, tty: bool, client: SyncClient, shell: BoundShell) -> None:
-    completed = client.run(shell.argv("printf '<%s>' \"$0\""), arg0=name, tty=tty)
-    assert completed.stdout.decode() == f"<{name}>"
+def test_arg0_is_what_the_program_sees(
+    name: str, tty: bool, client: SyncClient, print_name: list[str]
+) -> None:
+    completed = client.run(print_name, arg0=name, tty=tty)
+    assert screen_text(completed.stdout.decode()) == f"<{name}>"
 
 
-@pytest.mark.skip_if_target_windows("programs there see the command line, which has no separate name")
 @pytest.mark.parametrize("tty", [False, True], ids=["pipes", "terminal"])
-def test_empty_arg0_is_seen_or_refused(tty: bool, client: SyncClient, shell: BoundShell) -> None:
+def test_empty_arg0_is_seen_or_refused(tty: bool, client: SyncClient, print_name: list[str]) -> None:
     try:
-        completed = client.run(shell.argv("printf '<%s>' \"$0\""), arg0="", tty=tty)
+        completed = client.run(print_name, arg0="", tty=tty)
     except RpcError as refused:
         assert refused.code == ErrorCode.INVALID_PARAMS
     else:
-        assert completed.stdout == b"<>"
+        assert screen_text(completed.stdout.decode()) == "<>"

@@ -7,7 +7,9 @@ import hashlib
 import pytest
 
 from fixtures.programs import BoundPython, BoundShell
+from fixtures.target import RunningEnvironment
 from harness.client.events import ExitedEvent, OutputEvent
+from suites.shell.encoding import printed
 
 WRITE = "import sys; sys.{stream}.buffer.write(bytes.fromhex(sys.argv[1]))"
 
@@ -90,11 +92,17 @@ for number in range(1000):
 
 
 @pytest.mark.parametrize("text", ["café", "日本語", "🚀👩\u200d👩\u200d👧", "שלום", "cafe\u0301", "\u2028"])
-def test_shell_speaks_utf_8(text: str, shell: BoundShell) -> None:
-    assert shell.run(shell.echo(text)).stdout == (text + shell.newline).encode()
-    assert shell.run(shell.echo_error(text)).stderr.strip() == text.encode()
+def test_shell_speaks_the_encoding_that_is_told(
+    text: str, env: RunningEnvironment, shell: BoundShell, python: BoundPython
+) -> None:
+    expected = printed(env, python, text)
+    assert shell.run(shell.echo(text)).stdout == expected + shell.newline.encode()
+    assert shell.run(shell.echo_error(text)).stderr.strip() == expected
 
 
+@pytest.mark.known_gap(
+    env="wine-exec", reason="Wine 8.0: findstr is a stub, and more stops at each screenful to ask for a key"
+)
 def test_shell_passes_utf_8_through(shell: BoundShell) -> None:
     text = "café 日本語 🚀\n" * 100
     assert shell.run(shell.copy_input(), input=text.encode()).text == text

@@ -48,6 +48,10 @@ def test_every_client_is_told_the_same(client: SyncClient, env: RunningEnvironme
     assert client.call(ENVIRONMENT_INFO, Empty()) == client.info == env.info
 
 
+@pytest.mark.known_gap(
+    env="wine-exec",
+    reason="Wine 8.0: `cmd /c` ends with the last exit code of a program, though `echo` came after it",
+)
 def test_sequence_goes_on_after_a_failure(shell: BoundShell) -> None:
     fail = shell.command(shell.argv(shell.exit(3)))
     result = shell.run(shell.sequence(shell.echo("one"), fail, shell.echo("two")))

@@ -36,7 +36,8 @@ Variables = dict[str, str]
 class Known:
     """What the tests reckon with.
 
-    :ivar bare: overlays every environment here, so that Python starts in it.
+    :ivar bare: what arrives where nothing but the least environment is given. It overlays every
+        environment here, so that Python starts in it; Wine adds variables of its own.
     :ivar own: the executor's own variables, and *bare*.
     """
 
@@ -45,7 +46,7 @@ class Known:
 
 
 def known(env: RunningEnvironment, python: BoundPython) -> Known:
-    bare = bare_environment(env, python)
+    bare: Variables = ask(python, _ENVIRON, env=bare_environment(env, python))
     policy = EnvPolicy("all", ignore_default_excludes=True)
     return Known(bare, ask(python, _ENVIRON, env=bare, env_policy=policy))
 
@@ -186,6 +187,7 @@ def test_default_excludes_keep_secrets_in(once: Once, python: BoundPython) -> No
     assert secrets.keys() <= found.keys()
 
 
+@pytest.mark.known_gap(env="wine-exec", reason="Wine 8.0: CreateProcess adds variables of Wine's own")
 def test_without_a_policy_nothing_is_inherited(once: Once, python: BoundPython) -> None:
-    bare = once(known).bare
+    bare = once(bare_environment)
     assert ask(python, _ENVIRON, env=bare, env_policy=None) == bare

@@ -45,10 +45,12 @@ def test_exit_code_of_the_shell(code: int, tty: bool, shell: BoundShell) -> None
     assert shell.run(shell.exit(code), tty=tty).exit_code == code
 
 
-def test_every_exit_code(shell: BoundShell) -> None:
+def test_every_exit_code(env: RunningEnvironment, shell: BoundShell) -> None:
+    # No value of a byte is special to Windows, and starts are slow there: every eighth will do.
+    step = 8 if env.platform == "windows" else 1
     wrong: dict[int, int] = {}
     for first in range(0, 256, 32):
-        started = {code: shell.start(shell.exit(code)) for code in range(first, first + 32)}
+        started = {code: shell.start(shell.exit(code)) for code in range(first, first + 32, step)}
         found = {code: process.wait() for code, process in started.items()}
         wrong |= {code: exit_code for code, exit_code in found.items() if exit_code != code}
     assert wrong == {}

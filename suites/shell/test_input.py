@@ -12,6 +12,7 @@ from executors.protocol.errors import ErrorCode, RpcError
 from executors.protocol.methods import PROCESS_CLOSE_STDIN, PROCESS_WRITE
 from executors.protocol.processes import ProcessParams, ProcessWriteParams
 from fixtures.programs import BoundPython, BoundShell
+from fixtures.target import RunningEnvironment
 from harness.client.errors import StdinClosed
 from harness.client.events import OutputEvent
 from harness.client.sync import SyncClient, SyncProcess
@@ -44,18 +45,37 @@ def until(process: SyncProcess, text: bytes) -> bytes:
 
 
 def test_without_input_there_is_only_its_end(python: BoundPython) -> None:
-    code = "import sys; print(sys.stdin.isatty(), sys.stdin.buffer.read())"
-    assert python.run(code).text == "False b''\n"
-
-
-def test_without_input_it_is_the_null_device(python: BoundPython) -> None:
+    # isatty of Windows is true of every character device (_isatty), the null device among them.
     code = """
+        with open(os.devnull) as null:
+            answer = [sys.stdin.isatty() == null.isatty(), len(sys.stdin.buffer.read())]
+    """
+    assert ask(python, code) == [True, 0]
+
+
+NULL_DEVICE = {
+    "posix": """
         import stat
         null = os.open(os.devnull, os.O_RDONLY)
         mine, devices = os.fstat(0), os.fstat(null)
         answer = [stat.S_ISCHR(mine.st_mode), mine.st_rdev == devices.st_rdev]
-    """
-    assert ask(python, code) == [True, True]
+    """,
+    "windows": """
+        import ctypes, msvcrt
+        def type_and_name(descriptor):
+            handle = ctypes.c_void_p(msvcrt.get_osfhandle(descriptor))
+            told = ctypes.create_string_buffer(2048)
+            assert ctypes.WinDLL("ntdll").NtQueryObject(handle, 1, told, len(told), None) == 0
+            name = told.raw[16 : 16 + ctypes.c_uint16.from_buffer(told).value].decode("utf-16-le")
+            return ctypes.WinDLL("kernel32").GetFileType(handle), name
+        mine, devices = type_and_name(0), type_and_name(os.open(os.devnull, os.O_RDONLY))
+        answer = [mine[0] == 2, bool(mine[1]) and mine == devices]
+    """,
+}
+
+
+def test_without_input_it_is_the_null_device(env: RunningEnvironment, python: BoundPython) -> None:
+    assert ask(python, NULL_DEVICE.get(env.platform, NULL_DEVICE["posix"])) == [True, True]
 
 
 def test_shell_copies_its_input(shell: BoundShell) -> None:
@@ -68,9 +88,12 @@ def test_empty_input_ends_at_once(shell: BoundShell, python: BoundPython) -> Non
     assert python.run(COPY, input=b"").stdout == b""
 
 
-def test_four_mebibytes_through_the_shell(shell: BoundShell) -> None:
+@pytest.mark.known_gap(
+    env="wine-exec", reason="Wine 8.0: findstr is a stub, and more stops at each screenful to ask for a key"
+)
+def test_thousands_of_lines_through_the_shell(env: RunningEnvironment, shell: BoundShell) -> None:
     line = b"0123456789abcdef" * 4
-    count = 4 * 1024 * 1024 // len(line)
+    count = 2_000 if env.platform == "windows" else 65_536
     result = shell.run(shell.copy_input(), input=(line + b"\n") * count)
     assert result.exit_code == 0
     assert result.stdout.split() == [line] * count

@@ -10,6 +10,7 @@ import pytest
 
 from executors.protocol.errors import ErrorCode, RpcError
 from fixtures.programs import BoundPython, BoundShell
+from fixtures.screen_text import screen_text
 from fixtures.target import RunningEnvironment
 from fixtures.terminal import TerminalSpawn
 from fixtures.workspace import Workspace
@@ -21,7 +22,7 @@ SpawnTty = Callable[..., TerminalSpawn]
 SIZES = """
 import os
 for line in iter(input, "end"):
-    size = os.get_terminal_size(0)
+    size = os.get_terminal_size(1)
     print(f"<{size.lines}x{size.columns}>")
 """
 WAIT = "import time; print('rea' + 'dy', flush=True); time.sleep(60)"
@@ -45,13 +46,34 @@ def rest(terminal: TerminalSpawn) -> str:
 
 @pytest.mark.parametrize("stream", ["stdin", "stdout", "stderr"])
 def test_every_stream_is_the_terminal(stream: str, python: BoundPython) -> None:
-    code = f"import os, sys; print(sys.{stream}.isatty(), *os.get_terminal_size(sys.{stream}.fileno()))"
-    assert python.run(code, tty=True).text == "True 80 24\n"
+    # A console's input knows no size (GetConsoleScreenBufferInfo).
+    code = f"""
+import os, sys
+asked = sys.stdout if sys.platform == "win32" and "{stream}" == "stdin" else sys.{stream}
+print(sys.{stream}.isatty(), *os.get_terminal_size(asked.fileno()))
+"""
+    assert python.run(code, tty=True).screen == "True 80 24\n"
+
+
+IS_TERMINAL = {
+    "posix": "import sys; print(sys.{stream}.isatty())",
+    # There isatty is true of the null device as well (_isatty): what has a console mode is a console.
+    "windows": """
+import ctypes, msvcrt, sys
+handle = ctypes.c_void_p(msvcrt.get_osfhandle(sys.{stream}.fileno()))
+mode = ctypes.c_ulong()
+print(bool(ctypes.WinDLL("kernel32").GetConsoleMode(handle, ctypes.byref(mode))))
+""",
+}
 
 
 @pytest.mark.parametrize("stream", ["stdin", "stdout", "stderr"])
-def test_without_a_terminal_no_stream_is_one(stream: str, python: BoundPython) -> None:
-    assert python.run(f"import sys; print(sys.{stream}.isatty())").text == "False\n"
+@pytest.mark.parametrize("tty", [False, True], ids=["pipes", "terminal"])
+def test_stream_is_a_terminal_only_if_asked_for(
+    stream: str, tty: bool, env: RunningEnvironment, python: BoundPython
+) -> None:
+    code = IS_TERMINAL.get(env.platform, IS_TERMINAL["posix"]).format(stream=stream)
+    assert python.run(code, tty=tty).screen == f"{tty}\n"
 
 
 def test_all_output_is_the_terminal_s(client: SyncClient, python: BoundPython) -> None:
@@ -59,14 +81,15 @@ def test_all_output_is_the_terminal_s(client: SyncClient, python: BoundPython) -
     events = list(client.start(python.argv(code), tty=True))
     assert {event.stream for event in events if isinstance(event, OutputEvent)} == {"pty"}
     output = b"".join(event.data for event in events if isinstance(event, OutputEvent))
-    assert output.split() == [b"out", b"err"]
+    assert screen_text(output.decode()).split() == ["out", "err"]
 
 
 def test_shell_at_a_terminal_sees_its_size(shell: BoundShell, python: BoundPython) -> None:
-    script = shell.command(python.argv("import os; print(*os.get_terminal_size(0))"))
-    assert shell.run(script, tty=True).text == "80 24\n"
+    script = shell.command(python.argv("import os; print(*os.get_terminal_size(1))"))
+    assert shell.run(script, tty=True).screen == "80 24\n"
 
 
+@pytest.mark.known_gap(env="wine-exec", reason="Wine 8.0: ResizePseudoConsole answers E_NOTIMPL")
 @pytest.mark.parametrize(("rows", "cols"), [(1, 1), (24, 80), (50, 132), (3, 500), (500, 3), (9999, 9999)])
 def test_new_size_is_seen(rows: int, cols: int, spawn_tty: SpawnTty, python: BoundPython) -> None:
     terminal = spawn_tty(python.argv(SIZES))
@@ -168,9 +191,21 @@ def test_typed_characters_may_be_any(spawn_tty: SpawnTty, python: BoundPython) -
     terminal.expect_exact("'\\xe9\\u65e5\\u672c\\U0001f680'")
 
 
-def test_output_characters_may_be_any(spawn_tty: SpawnTty, python: BoundPython) -> None:
-    terminal = spawn_tty(python.argv("print('é日本🚀')"))
-    terminal.expect_exact("é日本🚀")
+@pytest.mark.parametrize(
+    "text",
+    [
+        "é日本",
+        pytest.param(
+            "🚀",
+            marks=pytest.mark.known_gap(
+                env="wine-exec", reason="Wine 8.0: conhost makes U+FFFD of each half of a surrogate pair"
+            ),
+        ),
+    ],
+)
+def test_output_characters_may_be_any(text: str, spawn_tty: SpawnTty, python: BoundPython) -> None:
+    terminal = spawn_tty(python.argv(f"print('<{text}>')"))
+    terminal.expect_exact(f"<{text}>")
 
 
 def test_ctrl_c_reaches_the_program_s_handler(spawn_tty: SpawnTty, python: BoundPython) -> None:
@@ -232,9 +267,11 @@ def test_five_hundred_lines_are_typed(spawn_tty: SpawnTty, python: BoundPython) 
     assert terminal.wait() == 0
 
 
-def test_a_flood_of_output_is_whole(python: BoundPython) -> None:
-    result = python.run("for number in range(20_000): print('%050d' % number)", tty=True)
-    assert result.text.split() == [f"{number:050}" for number in range(20_000)]
+def test_a_flood_of_output_is_whole(env: RunningEnvironment, python: BoundPython) -> None:
+    # A console draws each line on its screen first.
+    count = 1_000 if env.platform == "windows" else 20_000
+    result = python.run(f"for number in range({count}): print('%050d' % number)", tty=True)
+    assert result.screen.split() == [f"{number:050}" for number in range(count)]
 
 
 @pytest.mark.skip_if_target_windows("there are no controlling terminals")
@@ -278,10 +315,23 @@ def test_shell_answers_at_its_terminal(tty: TerminalSpawn, shell: BoundShell, wo
     assert tty.wait() == 7
 
 
+@pytest.fixture
+def catch(python: BoundPython, workspace: Workspace) -> list[str]:
+    """Arguments that run :data:`CATCH`: from a file, since not every shell's command may have many lines."""
+    workspace.write("catch.py", CATCH.encode())
+    return [*python.argv("")[:-2], workspace.native("catch.py")]
+
+
+CMD_ENDS = pytest.mark.known_gap(
+    env="wine-exec", reason="Wine 8.0: cmd has no handler for Ctrl-C, which ends it and not only its command"
+)
+
+
+@CMD_ENDS
 def test_ctrl_c_ends_the_command_and_not_the_shell(
-    tty: TerminalSpawn, shell: BoundShell, python: BoundPython
+    tty: TerminalSpawn, shell: BoundShell, catch: list[str]
 ) -> None:
-    tty.sendline(shell.command(python.argv(CATCH)))
+    tty.sendline(shell.command(catch))
     tty.expect(said("ready"))
     tty.sendcontrol("c")
     tty.expect_exact("interrupted")
@@ -289,10 +339,11 @@ def test_ctrl_c_ends_the_command_and_not_the_shell(
     tty.expect(said("still here"))
 
 
+@CMD_ENDS
 def test_interrupt_ends_the_command_and_not_the_shell(
-    tty: TerminalSpawn, shell: BoundShell, python: BoundPython
+    tty: TerminalSpawn, shell: BoundShell, catch: list[str]
 ) -> None:
-    tty.sendline(shell.command(python.argv(CATCH)))
+    tty.sendline(shell.command(catch))
     tty.expect(said("ready"))
     tty.process.interrupt()
     tty.expect_exact("interrupted")

@@ -9,6 +9,7 @@ from fixtures.programs import BoundPython, BoundShell
 from fixtures.target import RunningEnvironment
 from harness.client.sync import SyncClient
 from suites.asking import Once, ask
+from suites.shell.encoding import printed
 from suites.shell.hostile import HOSTILE
 from suites.shell.variables import bare_environment
 
@@ -64,11 +65,16 @@ def test_equals_signs_belong_to_the_value(value: str, env: RunningEnvironment, p
     assert ask(python, "answer = os.environ['CX']", env=given) == value
 
 
+ADDED = pytest.mark.known_gap(env="wine-exec", reason="Wine 8.0: CreateProcess adds variables of Wine's own")
+
+
+@ADDED
 def test_environment_is_complete(env: RunningEnvironment, python: BoundPython) -> None:
     given = bare_environment(env, python) | {"CX_ONLY": "this"}
     assert ask(python, "answer = dict(os.environ)", env=given) == given
 
 
+@ADDED
 def test_environment_is_complete_at_a_terminal(
     env: RunningEnvironment, python: BoundPython, client: SyncClient
 ) -> None:
@@ -138,10 +144,12 @@ SHELL_VALUES = [
 
 
 @pytest.mark.parametrize("case", SHELL_VALUES)
-def test_shell_sees_the_value(case: str, env: RunningEnvironment, shell: BoundShell, once: Once) -> None:
+def test_shell_sees_the_value(
+    case: str, env: RunningEnvironment, shell: BoundShell, python: BoundPython, once: Once
+) -> None:
     given = once(bare_environment) | {"CX": HOSTILE[case]}
     result = shell.run(shell.print_env("CX"), env=given)
-    assert result.stdout == (HOSTILE[case] + shell.newline).encode()
+    assert result.stdout == printed(env, python, HOSTILE[case]) + shell.newline.encode()
 
 
 @pytest.mark.skip_if_target_windows("an empty variable there is none to the shell")
