@@ -13,7 +13,7 @@ import pytest
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the scripts are for a POSIX shell")
 
 ROOT = Path(__file__).resolve().parent.parent
-SCRIPTS = ["ci/setup", "ci/test", "ci/matrix", "ci/pythons", ".ci/run"]
+SCRIPTS = ["ci/setup", "ci/test", "ci/matrix", "ci/pythons", "ci/docker-daemon", ".ci/run"]
 
 # What the scripts may use besides the stand-ins; nothing else is on their PATH.
 TOOLS = ["sh", "bash", "cat", "cksum", "cut", "dirname", "env", "grep", "id", "mkdir", "rm", "sed"]
@@ -63,6 +63,8 @@ def project(tmp_path: Path) -> Project:
         shutil.copytree(ROOT / folder, tmp_path / folder)
     for name in ["executors", "suites", "bin", "home"]:
         (tmp_path / name).mkdir()
+    # It asks the machine's own daemon; what becomes of its answer is seen here.
+    (tmp_path / "ci/docker-daemon").write_text("#!/bin/sh\n[ ! -e fail-docker-daemon ]\n")
     (tmp_path / "pyproject.toml").write_text("[project]\n")
     (tmp_path / "executors/__init__.py").write_text('__version__ = "1"\n')
     for tool in [*TOOLS, "chmod"]:
@@ -146,6 +148,12 @@ class TestSetup:
         assert update.startswith("apt-get update")
         assert install.endswith(" --no-install-recommends zsh")
 
+    def test_goes_on_without_a_docker_daemon(self, ready: Project) -> None:
+        (ready.root / "fail-docker-daemon").touch()
+        result = ready.run("ci/setup")
+        assert (result.returncode, ready.calls()) == (0, [])
+        assert "going on without a Docker daemon" in result.stderr
+
     def test_says_what_to_install_when_it_may_not(self, project: Project) -> None:
         project.command("python3", PYTHON.replace("VERSION", "3.12"))
         project.command("dpkg-query", '#!/bin/sh\n[ "$4" != zsh ] || exit 1\necho "ii "\n')
@@ -213,10 +221,23 @@ class TestArguments:
         ready.run("ci/matrix", "--env=local", "-k", "unicode")
         assert ready.calls() == ["-m pytest -n auto --dist loadgroup --env=local -k unicode suites"]
 
+    def test_matrix_runs_every_environment_unless_one_is_named(self, ready: Project) -> None:
+        (ready.root / "ci/environments").write_text("# those of this test\none\ntwo  # the second\n")
+        assert ready.run("ci/matrix", "-k", "unicode").returncode == 0
+        call = "-m pytest -n auto --dist loadgroup -k unicode suites"
+        assert ready.calls() == [f"{call} --env=one", f"{call} --env=two"]
+
+    def test_matrix_runs_the_others_after_a_failure(self, ready: Project) -> None:
+        (ready.root / "fail-pytest").touch()
+        assert ready.run("ci/matrix").returncode == 1
+        assert len(ready.calls()) > 1
+
     def test_matrix_runs_only_the_named_file(self, ready: Project) -> None:
         (ready.root / "suites/test_x.py").touch()
-        ready.run("ci/matrix", "suites/test_x.py::test_y", "-n", "0")
-        assert ready.calls() == ["-m pytest -n auto --dist loadgroup suites/test_x.py::test_y -n 0"]
+        ready.run("ci/matrix", "--env", "local", "suites/test_x.py::test_y", "-n", "0")
+        assert ready.calls() == [
+            "-m pytest -n auto --dist loadgroup --env local suites/test_x.py::test_y -n 0"
+        ]
 
     def test_test_hands_its_arguments_to_pytest(self, ready: Project) -> None:
         ready.run("ci/test", "-k", "one and two")
@@ -237,13 +258,21 @@ class TestWholeRun:
         ready.command("python3.11", PYTHON.replace("VERSION", "3.11"))
         ready.command("python3.14", PYTHON.replace("VERSION", "3.14"))
         assert ready.run("ci/test").returncode == 0
-        tox, tally = ready.calls()
-        assert " -e lint,types,layers,py312,py311,suites-local " in tox
+        *prepared, tox, tally = ready.calls()
+        environments = ["local", "docker", "wine-exec"]
+        assert prepared == [f"-m harness.cli prepare --env={name}" for name in environments]
+        assert " -e lint,types,layers,py312,py311,suites-local,suites-docker,suites-wine-exec " in tox
         folder = ready.root / "bin"
         assert tox.endswith(f" --discover {folder}/python3 {folder}/python3.11 {folder}/python3.14")
         assert tally == "ci/tally.py .tox/*.xml"
 
-    @pytest.mark.parametrize("failing", ["fail-tox", "fail-.tox/*.xml"])
+    def test_the_suites_run_only_where_they_are_asked_for(self, ready: Project) -> None:
+        assert ready.run("ci/test", env={"SUITES": "local"}).returncode == 0
+        prepared, tox, _ = ready.calls()
+        assert prepared == "-m harness.cli prepare --env=local"
+        assert " -e lint,types,layers,py312,suites-local " in tox
+
+    @pytest.mark.parametrize("failing", ["fail-harness.cli", "fail-tox", "fail-.tox/*.xml"])
     def test_a_failure_is_its_exit_code(self, ready: Project, failing: str) -> None:
         path = ready.root / failing
         path.parent.mkdir(exist_ok=True)
