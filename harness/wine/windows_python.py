@@ -16,7 +16,7 @@ from typing import Final
 from filelock import FileLock
 
 from harness.progress import Progress
-from harness.wine import build
+from harness.wine import crossbuild
 from harness.wine.errors import WineFailed
 from harness.wine.sealed import SealedTree
 
@@ -58,7 +58,7 @@ def windows_python(given: Path | None, cache: Path, progress: Progress) -> Windo
     :raises WineFailed: there is nothing like a Windows Python at *given*.
     """
     if given is None:
-        make, key, origin = _built(cache, progress), build.recipe_key(), "built"
+        make, key, origin = _built(cache, progress), crossbuild.recipe_key(), "built"
     elif given.is_dir():
         check(given)
         make, key, origin = _copied(given), _key_of_folder(given), str(given)
@@ -115,8 +115,8 @@ def _built(cache: Path, progress: Progress) -> Callable[[Path], None]:
         try:
             # Two recipes have two results, and the same place to build in.
             with FileLock(cache / "build.lock"):
-                build.build_windows_python(tree, progress)
-        except build.BuildFailed as error:
+                crossbuild.build_windows_python(tree, progress)
+        except crossbuild.BuildFailed as error:
             raise WineFailed(str(error)) from error
         check(tree)
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.wine.build.commands import run
-from harness.wine.build.failure import BuildFailed
+from harness.wine.crossbuild.commands import run
+from harness.wine.crossbuild.failure import BuildFailed
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -43,7 +43,7 @@ def test_a_tool_ends_with_a_build_that_is_killed(tmp_path: Path) -> None:
     started = tmp_path / "started"
     os.mkfifo(started)
     tell_and_stay = f"echo $$ > {started}; exec sleep 1000"
-    script = f"from harness.wine.build.commands import run; run(['sh', '-c', {tell_and_stay!r}], '')"
+    script = f"from harness.wine.crossbuild.commands import run; run(['sh', '-c', {tell_and_stay!r}], '')"
     build = subprocess.Popen([sys.executable, "-c", script], env={**os.environ, "PYTHONPATH": str(ROOT)})
     tool = os.pidfd_open(int(started.read_text()))
     try:

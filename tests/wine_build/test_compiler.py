@@ -7,8 +7,8 @@ import pytest
 
 from harness.cache import cache_folder
 from harness.progress import SILENT
-from harness.wine.build.compiler import Compiler, Unit
-from harness.wine.build.failure import BuildFailed
+from harness.wine.crossbuild.compiler import Compiler, Unit
+from harness.wine.crossbuild.failure import BuildFailed
 
 # Writes its last argument but two, the source, in capitals into its last, and counts its calls.
 STAND_IN = """#!/bin/sh

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.wine.build.cpython import Folders, project_sources
-from harness.wine.build.extensions import EXTENSIONS
+from harness.wine.crossbuild.cpython import Folders, project_sources
+from harness.wine.crossbuild.extensions import EXTENSIONS
 
 PROJECT = """\ufeff<?xml version="1.0" encoding="utf-8"?>
 <Project>

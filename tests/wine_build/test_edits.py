@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.wine.build.edits import EDITS, Edit, apply_edits
-from harness.wine.build.failure import BuildFailed
+from harness.wine.crossbuild.edits import EDITS, Edit, apply_edits
+from harness.wine.crossbuild.failure import BuildFailed
 
 REASON = "because of the test"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.wine.build import gate, gate_module
+from harness.wine.crossbuild import gate, gate_module
 
 MODULE = """
 import os, unittest

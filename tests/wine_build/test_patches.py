@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.wine.build.failure import BuildFailed
-from harness.wine.build.patches import OPENSSL_PATCHES, PYTHON_PATCHES, Patch, apply_patches
+from harness.wine.crossbuild.failure import BuildFailed
+from harness.wine.crossbuild.patches import OPENSSL_PATCHES, PYTHON_PATCHES, Patch, apply_patches
 
 pytestmark = pytest.mark.skipif(shutil.which("patch") is None, reason="the program patch is not installed")
 

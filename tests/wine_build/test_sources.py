@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from harness.progress import SILENT
-from harness.wine.build.failure import BuildFailed
-from harness.wine.build.pins import SOURCES, Source
-from harness.wine.build.sources import fetch_sources, patches_of, unpack
+from harness.wine.crossbuild.failure import BuildFailed
+from harness.wine.crossbuild.pins import SOURCES, Source
+from harness.wine.crossbuild.sources import fetch_sources, patches_of, unpack
 
 # Gives out the files of $MIRROR/PACKAGE as apt-get would those of a Debian mirror.
 APT_GET = """#!/bin/sh
