@@ -17,7 +17,7 @@ from harness.wine.crossbuild.sources import fetch_sources, patches_of, unpack
 APT_GET = """#!/bin/sh
 echo "$@" >> "$MIRROR/calls"
 case "$*" in
-*indextargets*) echo http://mirror.invalid/debian/ ;;
+*indextargets*) cat "$MIRROR/lists" ;;
 *update*) test ! -e "$MIRROR/down" || { echo "E: Could not resolve 'mirror.invalid'"; exit 100; } ;;
 *source*) for package; do :; done; cp "$MIRROR/$package"/* . ;;
 esac
@@ -49,6 +49,8 @@ class Mirror:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        folder.mkdir()
+        self.know("http://other.invalid/ubuntu/", "http://mirror.invalid/debian/")
         self.offer("thing", SOURCE.file, CONTENT)
         self.offer("thing", "thing_1.0-1.dsc", b"description")
         self.offer("thing", "thing_1.0-1.debian.tar.xz", b"patches")
@@ -56,6 +58,9 @@ class Mirror:
     def offer(self, package: str, file: str, content: bytes) -> None:
         (self.folder / package).mkdir(parents=True, exist_ok=True)
         (self.folder / package / file).write_bytes(content)
+
+    def know(self, *lists: str) -> None:
+        (self.folder / "lists").write_text("".join(f"{uri}\n" for uri in lists))
 
     @property
     def calls(self) -> list[str]:
@@ -93,6 +98,15 @@ def test_what_is_fetched_is_kept_and_not_asked_for_again(mirror: Mirror, downloa
     asked = len(mirror.calls)
     fetch(downloads, "thing")
     assert len(mirror.calls) == asked
+
+
+def test_a_machine_without_a_debian_mirror_is_told_what_else_it_can_do(
+    mirror: Mirror, downloads: Path
+) -> None:
+    mirror.know("http://other.invalid/ubuntu/")
+    with pytest.raises(BuildFailed, match=r"http://other\.invalid/ubuntu/.*CROSSEXEC_WINDOWS_PYTHON"):
+        fetch(downloads)
+    assert not any("source" in call.split() for call in mirror.calls)
 
 
 def test_patches_are_fetched_for_a_tarball_that_is_there(mirror: Mirror, downloads: Path) -> None:

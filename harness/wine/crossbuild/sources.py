@@ -17,8 +17,6 @@ from harness.wine.crossbuild.failure import BuildFailed
 from harness.wine.crossbuild.pins import RELEASE, Source, is_pinned, sha256_of
 from harness.wine.crossbuild.tools import ALTERNATIVE, KEYRING
 
-_DEFAULT_MIRROR: Final = "http://deb.debian.org/debian"
-
 
 def patches_of(package: str, downloads: Path) -> Path:
     """Where the archive of Debian's patches to *package* is kept, whichever version of it that is."""
@@ -89,10 +87,20 @@ def _apt(folder: Path) -> list[str | Path]:
 
 
 def _mirror() -> str:
-    """The Debian mirror of the machine's own lists."""
+    """The Debian mirror of the machine's own lists.
+
+    :raises BuildFailed: there is none among them.
+    """
     asked = ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"]
     listed = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.split()
-    return next((uri for uri in listed if re.search(r"/debian/*$", uri)), _DEFAULT_MIRROR)
+    for uri in listed:
+        if re.search(r"/debian/*$", uri):
+            return uri
+    raise BuildFailed(
+        "The sources of the Windows Python come from a Debian mirror, and apt knows "
+        f"{', '.join(dict.fromkeys(listed)) or 'none'}: on a Debian, set one up and run `apt-get update`; on "
+        f"another system there is none. {ALTERNATIVE}"
+    )
 
 
 def _take(fetched: Path, source: Source, downloads: Path) -> None:
@@ -100,8 +108,8 @@ def _take(fetched: Path, source: Source, downloads: Path) -> None:
     found = fetched / source.file
     remedy = (
         f"Debian replaces sources when it updates a package. Put {source.file} with that checksum into "
-        f"{downloads} (snapshot.debian.org keeps all), or use a version of this project that pins the newer "
-        f"one. {ALTERNATIVE}"
+        f"{downloads} (Debian's snapshot archive keeps all), or use a version of this project that pins the "
+        f"newer one. {ALTERNATIVE}"
     )
     if not found.exists():
         offered = ", ".join(path.name for path in fetched.glob("*.orig.tar.*")) or "no tarball"
