@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -126,10 +127,15 @@ def in_lab(body: Callable[[Lab], Awaitable[T]]) -> T:
     """Runs *body*; nothing may be held afterwards that was not held before."""
 
     async def main() -> T:
+        # What other tests have left to the collector would be taken for ours when it goes.
+        gc.collect()
         before = holdings()
         async with open_lab() as lab:
             result = await body(lab)
-        assert holdings() == Holdings(before.fds, before.threads, ())
+        after = holdings()
+        assert after == Holdings(before.fds, before.threads, ()), (
+            f"before: {before}, {before.links}; after: {after}, {after.links}"
+        )
         return result
 
     return asyncio.run(main())
