@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import subprocess
-import sys
 import tarfile
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
@@ -21,6 +19,7 @@ from harness.docker.daemon import Daemon
 from harness.docker.errors import DockerFailed
 from harness.docker.options import DockerOptions
 from harness.docker.target import INSIDE, TargetPython
+from harness.packages import PackagesFailed, install_packages
 from harness.progress import Progress
 from harness.shared import create_once
 from harness.sources import ExecutorSources
@@ -28,7 +27,6 @@ from harness.sources import ExecutorSources
 PACKAGES: Final = "/opt/crossexec/packages"
 EXECUTOR: Final = "/opt/crossexec/executor"
 _ROOTS: Final = ("msgspec", "picows", "pybase64")
-_DOWNLOAD_SECONDS: Final = 900.0
 _COMPILE_SECONDS: Final = 300.0
 
 
@@ -130,32 +128,12 @@ def _pins() -> list[str]:
 
 
 def _install(folder: Path, python: TargetPython, pins: list[str]) -> None:
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]
-    command += ["--target", str(folder), "--no-compile", "--no-deps", "--only-binary", ":all:"]
-    command += ["--implementation", "cp", "--python-version", ".".join(map(str, python.version))]
-    for tag in python.platforms():
-        command += ["--platform", tag]
-    what = f"the executor's packages for CPython {python.version[0]}.{python.version[1]}, {python.libc}, "
-    what += python.machine
+    version = ".".join(map(str, python.version))
+    what = f"the executor's packages for CPython {version}, {python.libc}, {python.machine}"
     try:
-        ended = subprocess.run(
-            [*command, *pins],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=_DOWNLOAD_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise DockerFailed(
-            f"fetching {what} has not ended within {_DOWNLOAD_SECONDS:g} s: does the package index answer?"
-        ) from None
-    if ended.returncode != 0:
-        said = ended.stdout.decode(errors="replace").strip()
-        raise DockerFailed(
-            f"{what}, cannot be had: pip ended with {ended.returncode}:\n{said}\n"
-            "pip and a package index that answers are needed the first time"
-        )
+        install_packages(folder, what, python.version, python.platforms(), ["--no-deps", *pins])
+    except PackagesFailed as error:
+        raise DockerFailed(str(error)) from error
 
 
 def _anonymous(entry: tarfile.TarInfo) -> tarfile.TarInfo:

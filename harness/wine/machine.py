@@ -9,6 +9,7 @@ from typing import Final
 
 from harness.progress import Progress
 from harness.settings import Settings
+from harness.sources import ExecutorSources
 from harness.wine import bundle
 from harness.wine.errors import storage_failed
 from harness.wine.prefix import template
@@ -144,7 +145,7 @@ class _Workshop:
 
     def executor(self, parts: Mapping[str, SealedTree]) -> SealedTree:
         """Returns the tree of the executor, for a machine with these *parts*."""
-        sources = bundle.ExecutorSources()
+        sources = ExecutorSources()
         programs = {path.name: path.read_bytes() for path in sorted(_PROGRAMS.glob("*.py"))}
         key = sources.key(repr(programs), *(tree.folder.name for tree in parts.values()))
 

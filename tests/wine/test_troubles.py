@@ -245,4 +245,4 @@ def test_no_package_index(
     monkeypatch.setenv("PIP_NO_CACHE_DIR", "1")
     told = failure(prepared, filled_cache)
     assert "the executor's packages for Windows could not be installed" in told
-    assert "pip and a package index are needed" in told
+    assert "pip and a package index that answers are needed" in told
