@@ -111,22 +111,22 @@ def _add_target(parser: argparse.ArgumentParser) -> None:
         "--env", metavar="NAME", default="local", help="one that `crossexec envs` lists (default: local)"
     )
     target.add_argument("--url", metavar="URL", help="an executor that listens already: ws://HOST:PORT")
-    parser.add_argument(
+    wine = parser.add_argument_group("environment wine-exec")
+    wine.add_argument(
         "--windows-python",
         type=Path,
         metavar="PATH",
-        help="for wine-exec: an official embeddable zip or an unpacked Windows Python, instead of one "
-        "that is built (variable CROSSEXEC_WINDOWS_PYTHON)",
+        help="an official embeddable zip or an unpacked Windows Python, instead of one that is built "
+        "(variable CROSSEXEC_WINDOWS_PYTHON)",
     )
-    parser.add_argument(
-        "--wine", type=Path, metavar="PATH", help="for wine-exec: the wine program (variable CROSSEXEC_WINE)"
-    )
+    wine.add_argument("--wine", type=Path, metavar="PATH", help="the wine program (variable CROSSEXEC_WINE)")
+    docker = parser.add_argument_group("environment docker")
     for option in OPTIONS:
-        parser.add_argument(
+        docker.add_argument(
             option.flag,
             metavar=option.metavar,
             dest=f"docker_{option.name}",
-            help=f"for docker: {option.help}",
+            help=f"{option.help} (variable {option.variable})",
         )
 
 
