@@ -196,10 +196,11 @@ class WindowsBackend:
         startup.lpAttributeList = ctypes.addressof(listed.buffer)
         created = api.ProcessInformation()
         text = line.encode("utf-16-le", "surrogatepass") + b"\0\0"
-        try:
+
+        def create() -> None:
             api.create_process(
                 program,
-                ctypes.create_string_buffer(text, len(text)),
+                ctypes.create_string_buffer(text, len(text)),  # the system writes to it
                 None,
                 None,
                 bool(inherited),
@@ -212,6 +213,9 @@ class WindowsBackend:
                 ctypes.byref(startup),
                 ctypes.byref(created),
             )
+
+        try:
+            self._rules.create(create)
         except OSError as error:
             raise api.failure(program, error.winerror) from None
         finally:

@@ -76,6 +76,13 @@ class ConsoleRules:
         """
         return None, None, None
 
+    def create(self, call: Callable[[], None]) -> None:
+        """Has *call* create a process.
+
+        :raises OSError: what it raises.
+        """
+        call()
+
     def created(self, process: int, thread: int) -> None:
         """A process was made, with :attr:`creation_flags`."""
 

@@ -9,6 +9,8 @@ r"""All that is otherwise under Wine. Measured under Wine 8.0 (Debian 12); Windo
   processes that do not ignore it, as those in a new process group do until they say otherwise:
   the flag is cleared before they run. A C handler sees CTRL_C, Python SIGINT. Where there is
   no handler the exit code is 0, not STATUS_CONTROL_C_EXIT.
+- CreateProcess fails with ERROR_INTERNAL_ERROR once in some thousand starts: the new process ended before
+  it was set up. Nothing of the program has run then, and another attempt does it.
 - ResizePseudoConsole answers E_NOTIMPL.
 - GetConsoleCP is 0 at a console whose host could not start, as without a display.
 - cmd prints the parenthesis of ``echo(``, expands ``%^NAME%``, and in the arguments of a batch
@@ -20,6 +22,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import sys
+from collections.abc import Callable
 from ctypes import wintypes
 from typing import Any
 
@@ -28,6 +31,8 @@ from executors.process import windows_conpty, windows_console
 
 assert sys.platform == "win32"
 
+_ERROR_INTERNAL_ERROR = 1359
+_START_ATTEMPTS = 3
 _GENERIC_READ_WRITE = 0xC0000000
 _SYNCHRONIZE = 0x00100000
 _SHARE_READ_WRITE = 3
@@ -158,6 +163,14 @@ class WineConsoleRules(windows_console.ConsoleRules):
 
     def terminal_streams(self) -> tuple[int | None, int | None, int | None]:
         return int(self._input), int(self._output), int(self._output)
+
+    def create(self, call: Callable[[], None]) -> None:
+        for attempts_left in reversed(range(_START_ATTEMPTS)):
+            try:
+                return call()
+            except OSError as error:
+                if error.winerror != _ERROR_INTERNAL_ERROR or not attempts_left:
+                    raise
 
     def created(self, process: int, thread: int) -> None:
         _clear_console_flags(process)
