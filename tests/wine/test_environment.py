@@ -113,9 +113,10 @@ def test_the_end_leaves_nothing(prepared: WineEnvironment) -> None:
 def test_the_users_own_wine_prefix_is_untouched(
     prepared: WineEnvironment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # The user's cache folder is told by HOME as well.
+    monkeypatch.setenv("CROSSEXEC_CACHE", str(cache_folder()))
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("WINEPREFIX", str(tmp_path / "own"))
-    monkeypatch.setenv("CROSSEXEC_CACHE", str(cache_folder()))
     with blocking_context(prepared.start()) as up, sync_client(up.connect()) as client:
         output(client, "cmd", "/c", "ver")
     assert list(tmp_path.iterdir()) == []
