@@ -15,6 +15,19 @@ def cache_folder() -> Path:
     """Returns the folder: the variable CROSSEXEC_CACHE, else the user's cache folder for crossexec.
 
     It need not exist yet. Everything in it can be made again: it may be deleted while nothing runs.
+
+    :raises FileNotFoundError: the user has no home directory, and nothing else is said.
     """
     given = os.environ.get(VARIABLE)
-    return Path(given).absolute() if given else platformdirs.user_cache_path("crossexec")
+    if given:
+        return Path(given).absolute()
+    try:
+        folder = platformdirs.user_cache_path("crossexec")
+    except RuntimeError:
+        folder = Path("~")
+    # What becomes of "~" for a user without a home depends on the version of platformdirs.
+    if not folder.is_absolute():
+        raise FileNotFoundError(
+            f"this user has no home directory, so there is no place for a cache: name a folder by {VARIABLE}"
+        )
+    return folder

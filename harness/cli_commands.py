@@ -71,17 +71,6 @@ async def prepare(options: argparse.Namespace) -> int:
     return 0
 
 
-async def clean(options: argparse.Namespace) -> int:
-    """Cleans up after each environment that is available here."""
-    settings = read_settings()
-    for make in ENVIRONMENTS.values():
-        environment = make(settings)
-        if environment.available():
-            for removed in await blocking(environment.clean):
-                print(f"removed {removed}")
-    return 0
-
-
 async def get(options: argparse.Namespace) -> int:
     async with open_target(options) as client:
         remote = remote_path(client, options.remote)

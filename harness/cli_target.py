@@ -15,7 +15,7 @@ from harness.client.errors import ClientError
 from harness.docker.options import OPTIONS
 from harness.environments import EnvironmentFailed, make_environment
 from harness.progress import show_progress
-from harness.settings import read_settings
+from harness.settings import Settings, read_settings
 
 
 class UsageError(Exception):
@@ -24,6 +24,21 @@ class UsageError(Exception):
 
 EXPECTED: Final = (ClientError, EnvironmentFailed, RpcError, PathUriError, OSError)
 """What a person may meet without anything being wrong with the program; shown as one message."""
+
+
+def chosen_settings(options: argparse.Namespace) -> Settings:
+    """Returns what the options of environments say, else environment variables.
+
+    :raises UsageError: a value cannot be meant so.
+    """
+    try:
+        return read_settings(
+            windows_python=options.windows_python,
+            wine=options.wine,
+            docker={option.name: getattr(options, f"docker_{option.name}") for option in OPTIONS},
+        )
+    except ValueError as error:
+        raise UsageError(str(error)) from error
 
 
 def prepare_target(options: argparse.Namespace) -> None:
@@ -37,18 +52,11 @@ def prepare_target(options: argparse.Namespace) -> None:
     options.environment = None
     if options.url is not None:
         return
-    try:
-        settings = read_settings(
-            windows_python=options.windows_python,
-            wine=options.wine,
-            docker={option.name: getattr(options, f"docker_{option.name}") for option in OPTIONS},
-        )
-    except ValueError as error:
-        raise UsageError(str(error)) from error
+    settings = chosen_settings(options)
     try:
         environment = make_environment(options.env, settings)
     except ValueError as error:
-        raise UsageError(f"--env: {error}") from error
+        raise UsageError(str(error)) from error
     availability = environment.available()
     if not availability:
         raise EnvironmentFailed(f"environment {options.env}: {availability}")

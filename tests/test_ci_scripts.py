@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -217,35 +218,29 @@ class TestPythons:
 
 
 class TestArguments:
-    def test_matrix_runs_all_suites(self, ready: Project) -> None:
-        ready.run("ci/matrix", "--env=local", "-k", "unicode")
-        assert ready.calls() == ["-m pytest -n auto --dist loadgroup --env=local -k unicode suites"]
+    def test_matrix_hands_its_arguments_to_crossexec(self, ready: Project) -> None:
+        assert ready.run("ci/matrix", "--env=local", "-k", "one and two").returncode == 0
+        assert ready.calls() == ["-m harness.cli matrix --env=local -k one and two"]
 
-    def test_matrix_runs_every_environment_unless_one_is_named(self, ready: Project) -> None:
-        (ready.root / "ci/environments").write_text("# those of this test\none\ntwo  # the second\n")
-        assert ready.run("ci/matrix", "-k", "unicode").returncode == 0
-        call = "-m pytest -n auto --dist loadgroup -k unicode suites"
-        assert ready.calls() == [f"{call} --env=one", f"{call} --env=two"]
+    def test_matrix_sets_up_what_is_missing(self, project: Project) -> None:
+        project.command("python3", PYTHON.replace("VERSION", "3.12"))
+        assert project.run("ci/matrix").returncode == 0
+        install, matrix = project.calls()
+        assert (install.split()[:3], matrix) == (["-m", "pip", "install"], "-m harness.cli matrix")
 
-    def test_matrix_runs_the_others_after_a_failure(self, ready: Project) -> None:
-        (ready.root / "fail-pytest").touch()
-        assert ready.run("ci/matrix").returncode == 1
-        assert len(ready.calls()) > 1
-
-    def test_matrix_runs_only_the_named_file(self, ready: Project) -> None:
-        (ready.root / "suites/test_x.py").touch()
-        ready.run("ci/matrix", "--env", "local", "suites/test_x.py::test_y", "-n", "0")
-        assert ready.calls() == [
-            "-m pytest -n auto --dist loadgroup --env local suites/test_x.py::test_y -n 0"
-        ]
+    def test_matrix_is_the_command_itself(self, ready: Project) -> None:
+        """Ctrl-C and the signals that CI sends reach it, and its exit status is theirs."""
+        python = ready.root / ".venv/bin/python"
+        python.write_text('#!/bin/sh\n[ "$1" != -m ] || kill -TERM $$\n')
+        assert ready.run("ci/matrix").returncode == -signal.SIGTERM
 
     def test_test_hands_its_arguments_to_pytest(self, ready: Project) -> None:
         ready.run("ci/test", "-k", "one and two")
         assert ready.calls() == ["-m pytest -k one and two"]
 
-    @pytest.mark.parametrize("script", ["ci/test", "ci/matrix"])
-    def test_the_exit_code_is_pytests(self, ready: Project, script: str) -> None:
-        (ready.root / "fail-pytest").touch()
+    @pytest.mark.parametrize("script, fails", [("ci/test", "pytest"), ("ci/matrix", "harness.cli")])
+    def test_the_exit_code_is_the_commands(self, ready: Project, script: str, fails: str) -> None:
+        (ready.root / f"fail-{fails}").touch()
         assert ready.run(script, "-x").returncode == 1
 
     def test_works_from_another_folder(self, ready: Project) -> None:
@@ -258,19 +253,30 @@ class TestWholeRun:
         ready.command("python3.11", PYTHON.replace("VERSION", "3.11"))
         ready.command("python3.14", PYTHON.replace("VERSION", "3.14"))
         assert ready.run("ci/test").returncode == 0
-        *prepared, tox, tally = ready.calls()
-        environments = ["local", "docker", "wine-exec"]
-        assert prepared == [f"-m harness.cli prepare --env={name}" for name in environments]
-        assert " -e lint,types,layers,py312,py311,suites-local,suites-docker,suites-wine-exec " in tox
+        tox, matrix, tally = ready.calls()
+        assert " -e lint,types,layers,py312,py311 " in tox
         folder = ready.root / "bin"
         assert tox.endswith(f" --discover {folder}/python3 {folder}/python3.11 {folder}/python3.14")
-        assert tally == "ci/tally.py .tox/*.xml"
+        assert matrix == "-m harness.cli matrix --out=.tox/matrix"
+        assert tally == "ci/tally.py .tox/*.xml .tox/matrix/junit-*.xml"
 
     def test_the_suites_run_only_where_they_are_asked_for(self, ready: Project) -> None:
-        assert ready.run("ci/test", env={"SUITES": "local"}).returncode == 0
-        prepared, tox, _ = ready.calls()
-        assert prepared == "-m harness.cli prepare --env=local"
-        assert " -e lint,types,layers,py312,suites-local " in tox
+        assert ready.run("ci/test", env={"SUITES": "local,docker"}).returncode == 0
+        _, matrix, _ = ready.calls()
+        assert matrix == "-m harness.cli matrix --out=.tox/matrix --env=local,docker"
+
+    def test_no_suites_run_when_none_is_asked_for(self, ready: Project) -> None:
+        assert ready.run("ci/test", env={"SUITES": ""}).returncode == 0
+        _, tally = ready.calls()
+        assert tally == "ci/tally.py .tox/*.xml"
+
+    def test_no_report_of_an_earlier_run_is_counted(self, ready: Project) -> None:
+        stale = [ready.root / ".tox/py310.xml", ready.root / ".tox/matrix/junit-local.xml"]
+        for path in stale:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        assert ready.run("ci/test").returncode == 0
+        assert [path for path in stale if path.exists()] == []
 
     @pytest.mark.parametrize("failing", ["fail-harness.cli", "fail-tox", "fail-.tox/*.xml"])
     def test_a_failure_is_its_exit_code(self, ready: Project, failing: str) -> None:
@@ -278,6 +284,8 @@ class TestWholeRun:
         path.parent.mkdir(exist_ok=True)
         path.touch()
         assert ready.run("bash", ".ci/run").returncode == 1
+        # What follows a failure runs all the same.
+        assert ready.calls()[-1].startswith("ci/tally.py")
 
 
 class TestTally:

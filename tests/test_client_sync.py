@@ -286,3 +286,43 @@ with blocking_context(LocalEnvironment().start()) as up, sync_client(up.connect(
     finally:
         harness.stdout.close()
         os.close(executor)
+
+
+@posix_only
+def test_ctrl_c_while_something_is_entered_leaves_it_too() -> None:
+    # Else the loop's thread would wait for ever to be told to leave it, and the program for the thread.
+    script = """
+import asyncio, contextlib, signal, threading
+from harness.client.sync import blocking_context
+
+seen = threading.Event()
+
+def interrupt(number, frame):
+    seen.set()
+    raise KeyboardInterrupt
+
+@contextlib.asynccontextmanager
+async def outer():
+    yield
+
+@contextlib.asynccontextmanager
+async def slow():
+    signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+    await asyncio.to_thread(seen.wait)
+    try:
+        yield
+    finally:
+        print("left")
+
+signal.signal(signal.SIGINT, interrupt)
+with blocking_context(outer()):
+    try:
+        with blocking_context(slow()):
+            print("never entered here")
+    except KeyboardInterrupt:
+        print("interrupted")
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=30
+    )
+    assert (result.stdout, result.stderr) == ("left\ninterrupted\n", "")

@@ -14,6 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from executors import __version__
+from fixtures.markers import Target, is_release
+
 pytest_plugins = ["pytester"]
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -151,6 +154,115 @@ def test_run_gaps_tells_which_are_closed(run: Run, workers: list[str]) -> None:
     result.stdout.fnmatch_lines(
         ["CLOSED*test_closed: was broken", "OPEN*test_not_run*", "OPEN*test_open*", "1 of 3 gaps closed*"]
     )
+
+
+def test_a_gap_that_is_closed_in_another_version_passes_and_is_told(run: Run) -> None:
+    result = run(
+        """
+        import pytest
+
+        GAP = dict(reason="was broken", owner="crossexec", issue="https://example.org/1")
+
+        @pytest.mark.known_gap(version="99", **GAP)
+        def test_passes(shell):
+            pass
+
+        @pytest.mark.known_gap(version="99", **GAP)
+        def test_fails(shell):
+            assert False
+
+        @pytest.mark.known_gap(version="99", run=False, **GAP)
+        def test_hangs(shell):
+            assert False
+        """,
+        "-n1",
+    )
+    result.assert_outcomes(passed=1, xfailed=2)
+    told = f"gap closed in crossexec {__version__}: *::test_passes: was broken [[]https://example.org/1]"
+    result.stdout.fnmatch_lines([told])
+    result.stdout.no_fnmatch_line("gap closed*::test_[fh]*")
+
+
+def test_a_gap_of_the_version_that_runs_or_of_an_unknown_one_is_strict(run: Run) -> None:
+    result = run(
+        f"""
+        import pytest
+
+        @pytest.mark.known_gap("r", owner="crossexec", version="{__version__.rpartition(".")[0]}")
+        def test_same(shell):
+            pass
+
+        @pytest.mark.known_gap("r", owner="nobody-here", version="99")
+        def test_unknown(shell):
+            pass
+        """
+    )
+    result.assert_outcomes(failed=2)
+
+
+@pytest.mark.parametrize(
+    ("fact", "version", "is_same"),
+    [
+        ("wine-8.0 (Debian 8.0~repack-4)", "8.0", True),
+        ("wine-8.0.2", "8.0", True),
+        ("wine-8", "8.0", True),
+        ("wine-8.0", "8.0.2", False),
+        ("wine-8.1", "8.0", False),
+        ("wine-10.0", "1", False),
+        ("wine-10.10", "10.1", False),
+        ("wine-8.0", "8", True),
+        ("of unknown version", "8.0", True),
+    ],
+)
+def test_versions_are_compared_as_releases(fact: str, version: str, is_same: bool) -> None:
+    target = Target("wine-exec", "crossexec", "windows", True, {"wine": fact})
+    running = target.version_of("wine")
+    assert (not running or is_release(running, version)) == is_same
+
+
+def test_a_gap_tells_its_owner_to_the_report(run: Run, pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(
+        """
+        import json
+
+        def pytest_runtest_logreport(report):
+            for name, value in report.user_properties:
+                if name == "crossexec-gap" and report.when != "teardown":
+                    with open("told", "a") as file:
+                        print(json.dumps(value), file=file)
+        """
+    )
+    run(_GAPS.replace("env=[", 'owner="wine", env=[')).assert_outcomes(xfailed=2)
+    told = [json.loads(line) for line in (pytester.path / "told").read_text().splitlines()]
+    assert told == [
+        {
+            "state": "open",
+            "reason": "broken there",
+            "owner": "wine",
+            "issue": "https://example.org/1",
+            "closed_in": "",
+        },
+        {"state": "open", "reason": "hangs there", "owner": "", "issue": "", "closed_in": ""},
+    ]
+
+
+_BAD_OWNERS = {
+    "owner=''": "owner '': say who",
+    "owner=8": "owner 8: say who",
+    "version='8.0'": "version '8.0' of whom",
+    "owner='wine', version=8.0": "version 8.0: give numbers",
+    "owner='wine', version='8.x'": "version '8.x': give numbers",
+}
+
+
+def test_a_gap_with_a_bad_owner_or_version_is_an_error(run: Run) -> None:
+    tests = (
+        f"@pytest.mark.known_gap('r', {arguments})\ndef test_{number}():\n    pass\n"
+        for number, arguments in enumerate(_BAD_OWNERS)
+    )
+    result = run("import pytest\n" + "".join(tests))
+    result.assert_outcomes(errors=len(_BAD_OWNERS))
+    result.stdout.fnmatch_lines_random([f"*marker known_gap: {told}*" for told in _BAD_OWNERS.values()])
 
 
 @pytest.mark.parametrize("name", ["nowhere", "http://127.0.0.1:1"])

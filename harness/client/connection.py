@@ -25,6 +25,7 @@ from harness.client.calls import Calls, Pending
 from harness.client.errors import ConnectionLost
 from harness.client.flow import ReadGate
 from harness.client.links import Link
+from harness.client.transcript import new_tap
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -61,6 +62,7 @@ class Connection:
         self._writing_paused = False
         self._writable: set[asyncio.Future[None]] = set()
         self._ended = asyncio.Event()
+        self._tap = new_tap()
         self.gate = ReadGate(self._calls.__len__, link.pause_reading, link.resume_reading)
 
     def on(self, notification: Notification[P], handler: Callable[[P], None]) -> None:
@@ -94,7 +96,7 @@ class Connection:
             raise self._lost_for(method.name)
         pending = self._calls.add(method)
         try:
-            self._link.send(encode_request(pending.id, method.name, params))
+            self._send(encode_request(pending.id, method.name, params))
         except BaseException:
             pending.abandon()
             raise
@@ -102,7 +104,7 @@ class Connection:
         return pending
 
     def notify(self, notification: Notification[P], params: P) -> None:
-        self._link.send(encode_notification(notification.name, params))
+        self._send(encode_notification(notification.name, params))
 
     async def close(self, *, orderly: bool = True) -> None:
         """Closes the connection and waits until it is gone.
@@ -118,6 +120,10 @@ class Connection:
                     await self._ended.wait()
                     return
 
+    async def wait_lost(self) -> None:
+        """Waits until the connection is lost; why is in ``lost`` then."""
+        await self._ended.wait()
+
     def abort(self) -> None:
         """Drops the connection at once."""
         self._link.abort()
@@ -125,6 +131,8 @@ class Connection:
     def message_received(self, message: bytes) -> None:
         if self.lost is not None:
             return
+        if self._tap is not None:
+            self._tap.received(message)
         try:
             if message.startswith(_METHOD_FIRST) and self._notified_directly(message):
                 return
@@ -150,6 +158,11 @@ class Connection:
         self._ended.set()
         self._lose(*self._link.loss())
 
+    def _send(self, message: bytes) -> None:
+        if self._tap is not None:
+            self._tap.sent(message)
+        self._link.send(message)
+
     def _notified_directly(self, message: bytes) -> bool:
         """Handles *message* at half the cost if it is a known notification in its usual form."""
         start = len(_METHOD_FIRST)
@@ -171,7 +184,7 @@ class Connection:
         if message.id is not msgspec.UNSET:
             logger.warning("the executor called %s; a client answers no calls", method)
             refusal = RpcError(ErrorCode.METHOD_NOT_FOUND, f"a client has no method {method}")
-            self._link.send(encode_error(message.id, refusal))
+            self._send(encode_error(message.id, refusal))
             return
         handler = self._handlers.get(method)
         if handler is None:
@@ -188,6 +201,8 @@ class Connection:
         if self.lost is not None:
             return
         self.lost = ConnectionLost(self.url, code, reason)
+        if self._tap is not None:
+            self._tap.noted(str(self.lost))
         self._calls.fail(self.url, code, reason)
         self._wake_writers()
         self._on_lost(self.lost)

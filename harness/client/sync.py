@@ -10,7 +10,7 @@ import asyncio
 import functools
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, ExitStack, contextmanager
 from typing import Any, Concatenate, Final, Generic, ParamSpec, Self, TypeVar, Unpack, overload
 
 from anyio.from_thread import BlockingPortal, BlockingPortalProvider
@@ -66,7 +66,15 @@ class Loop:
     @contextmanager
     def enter(self, context: AbstractAsyncContextManager[T]) -> Iterator[T]:
         """Enters an asynchronous context manager."""
-        with self._portal.wrap_async_context_manager(context) as entered:
+        manager = self._portal.wrap_async_context_manager(context)
+        with ExitStack() as stack:
+            stack.push(manager)
+            try:
+                entered = manager.__enter__()
+            except Exception:
+                stack.pop_all()
+                raise
+            # Ctrl-C while it is entered leaves it too: the loop's thread waits for all that is entered.
             yield entered
 
 

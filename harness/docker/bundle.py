@@ -6,6 +6,8 @@ import hashlib
 import io
 import os
 import tarfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
@@ -21,7 +23,7 @@ from harness.docker.options import DockerOptions
 from harness.docker.target import INSIDE, TargetPython
 from harness.packages import PackagesFailed, install_packages
 from harness.progress import Progress
-from harness.shared import create_once
+from harness.shared import using
 from harness.sources import ExecutorSources
 
 PACKAGES: Final = "/opt/crossexec/packages"
@@ -51,16 +53,37 @@ class Bundle:
         return data.getvalue()
 
 
-def ensure_bundle(python: TargetPython, cache: Path, progress: Progress, workshop: Workshop | None) -> Bundle:
-    """Returns what fits *python*; makes in the *cache* what is not there.
+def names_of_bundles(pythons: Iterable[tuple[TargetPython, str]]) -> set[str]:
+    """Returns the names in the cache of what fits each Python, compiled in the image beside it or nowhere.
+
+    :raises DockerFailed: the executor's packages are not installed here.
+    """
+    pins, sources = _pins(), ExecutorSources()
+    return {
+        name
+        for python, image in pythons
+        for compiled in (image, "")
+        for name in _names(python, compiled, pins, sources)
+    }
+
+
+def _names(python: TargetPython, compiled: str, pins: list[str], sources: ExecutorSources) -> tuple[str, str]:
+    key = hashlib.sha256("\0".join((*pins, repr(python), compiled)).encode()).hexdigest()[:16]
+    return f"packages-{key}", f"executor-{sources.key(repr(python), compiled)}"
+
+
+@contextmanager
+def bundle_of(
+    python: TargetPython, cache: Path, progress: Progress, workshop: Workshop | None
+) -> Iterator[Bundle]:
+    """What fits *python*, which stays as long as the context lasts; makes in the *cache* what is not there.
 
     :param workshop: compiles it; without, the target does at each start.
     :raises DockerFailed: the packages cannot be had.
     """
-    compiled = "" if workshop is None else workshop.image
     pins = _pins()
-    key = hashlib.sha256("\0".join((*pins, repr(python), compiled)).encode()).hexdigest()[:16]
     sources = ExecutorSources()
+    names = _names(python, "" if workshop is None else workshop.image, pins, sources)
 
     def add_packages(folder: Path) -> None:
         with progress.stage("fetching the packages of the executor"):
@@ -81,9 +104,11 @@ def ensure_bundle(python: TargetPython, cache: Path, progress: Progress, worksho
         for path in (folder, *folder.rglob("*")):
             path.chmod(0o755 if path.is_dir() else 0o644)
 
-    packages = create_once(cache / f"packages-{key}", add_packages)
-    executor = create_once(cache / f"executor-{sources.key(repr(python), compiled)}", add_executor)
-    return Bundle(packages, executor)
+    with (
+        using(cache / names[0], add_packages) as packages,
+        using(cache / names[1], add_executor) as executor,
+    ):
+        yield Bundle(packages, executor)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from harness.docker.errors import DockerFailed
 if TYPE_CHECKING:
     from docker import APIClient
 
-_TIMEOUT_SECONDS: Final = 60
+_TIMEOUT_SECONDS: Final = 60.0
 _DEFAULT_HOST: Final = "unix:///var/run/docker.sock"
 INSTALL: Final = "pip install 'crossexec[docker]'"
 START: Final = "start a Docker daemon, or name one that runs by the variable DOCKER_HOST"
@@ -42,9 +42,10 @@ class Daemon:
 
 
 @contextmanager
-def open_daemon() -> Iterator[Daemon]:
+def open_daemon(seconds: float = _TIMEOUT_SECONDS) -> Iterator[Daemon]:
     """The daemon that DOCKER_HOST names, else the usual one.
 
+    :param seconds: how long it may take for an answer.
     :raises DockerFailed: docker-py is missing, or no daemon answers.
     """
     try:
@@ -54,8 +55,8 @@ def open_daemon() -> Iterator[Daemon]:
         raise DockerFailed(f"docker-py is not installed ({error}): {INSTALL}") from error
     host = os.environ.get("DOCKER_HOST") or _DEFAULT_HOST
     try:
-        _check_socket(host)
-        client = docker.from_env(timeout=_TIMEOUT_SECONDS)
+        _check_socket(host, seconds)
+        client = docker.from_env(timeout=seconds)  # type: ignore[arg-type]  # requests takes parts, too
     except (DockerException, OSError) as error:
         raise DockerFailed(f"no Docker daemon answers at {host}: {_first_line(error)}; {START}") from error
     try:
@@ -90,14 +91,14 @@ def _shares_files(host: str, name: str | None, security: str) -> bool:
     return here and "name=selinux" not in security
 
 
-def _check_socket(host: str) -> None:
+def _check_socket(host: str, seconds: float) -> None:
     """Connects once, for docker-py leaves a socket open that it could not connect.
 
     :raises OSError: nobody listens there.
     """
     if host.startswith("unix:"):
         with UnixSocket() as probe:
-            probe.settimeout(_TIMEOUT_SECONDS)
+            probe.settimeout(seconds)
             probe.connect("/" + host.removeprefix("unix:").lstrip("/"))
 
 

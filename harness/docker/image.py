@@ -15,17 +15,23 @@ from filelock import FileLock
 from harness.docker.daemon import Daemon
 from harness.docker.errors import DockerFailed
 from harness.progress import Progress
+from harness.shared import LOCK
 
 if TYPE_CHECKING:
     from harness.progress import Stage
 
 REPOSITORY: Final = "crossexec-debian"
+LOCKED: Final = "image"
+"""Whoever makes images has the lock of this name in the cache, see :mod:`harness.shared`."""
+TEMPORARY: Final = "image-"
+"""What the names of folders begin with in which images are made."""
 _SUITE: Final = "bookworm"
 _PACKAGES: Final = ("procps", "python3")
 # The byte code stays: without it the interpreter takes five times as long to start.
 _LEFT_OUT: Final = ("doc", "man", "info", "locale", "lintian")
+BUILDER: Final = "mmdebstrap"
 _BUILD: Final = (
-    "mmdebstrap",
+    BUILDER,
     "--variant=minbase",
     f"--include={','.join(_PACKAGES)}",
     '--aptopt=Acquire::Languages "none"',
@@ -60,7 +66,7 @@ def ensure_image(daemon: Daemon, chosen: str | None, cache: Path, progress: Prog
     if found is None:
         # One of all processes does it; the others wait.
         cache.mkdir(parents=True, exist_ok=True)
-        with FileLock(cache / "image.lock"):
+        with FileLock(cache / f"{LOCKED}{LOCK}"):
             found = _find(daemon, name)
             if found is None:
                 if chosen:
@@ -112,10 +118,10 @@ def _not_pulled(name: str, reason: str) -> str:
 def _build(daemon: Daemon, name: str, cache: Path, progress: Progress) -> None:
     from docker.errors import APIError
 
-    if shutil.which(_BUILD[0]) is None:
+    if shutil.which(BUILDER) is None:
         raise DockerFailed(f"the default image is built by mmdebstrap, which is not installed: {_REMEDY}")
     repository, _, tag = name.partition(":")
-    with tempfile.TemporaryDirectory(prefix="image-", dir=cache) as folder:
+    with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=cache) as folder:
         archive = Path(folder, "image.tar")
         with progress.stage("building a Debian image with Python") as stage:
             _bootstrap(archive, Path(folder, "log"), stage)

@@ -59,8 +59,9 @@ class _Found:
     bundle: bundle.Bundle
 
 
-def prepare_image(daemon: Daemon, options: DockerOptions, cache: Path, progress: Progress) -> _Parts:
-    """Returns all that a container is made of; makes or fetches what is not there.
+@contextmanager
+def image_parts(daemon: Daemon, options: DockerOptions, cache: Path, progress: Progress) -> Iterator[_Parts]:
+    """All that a container is made of, kept as long as the context lasts; makes or fetches what is not there.
 
     :raises DockerFailed: something cannot be had.
     """
@@ -70,8 +71,8 @@ def prepare_image(daemon: Daemon, options: DockerOptions, cache: Path, progress:
     is_mounted = daemon.shares_files and not daemon.maps_users and (os.getuid() in (0, _uid(user)))
     python = probe_image(daemon, image, user, cache)
     workshop = bundle.Workshop(daemon, image) if is_mounted else None
-    made = bundle.ensure_bundle(python, cache, progress, workshop)
-    return _Parts(image, python, made, user, is_mounted)
+    with bundle.bundle_of(python, cache, progress, workshop) as made:
+        yield _Parts(image, python, made, user, is_mounted)
 
 
 @contextmanager
@@ -80,11 +81,15 @@ def launched(daemon: Daemon, options: DockerOptions, cache: Path) -> Iterator[La
 
     :raises DockerFailed: it did not come up.
     """
-    parts = prepare_image(daemon, options, cache, SILENT)
-    launch = _mounted if parts.is_mounted else _carried
-    with run_folder() as folder, launch(daemon, options, parts, folder) as (url, id):
-        facts = {"container": id[:12], "image": options.image or default_tag(), "network": options.network}
-        yield Launched(url, folder / "executor.log", _facts(daemon, parts.python) | facts)
+    with image_parts(daemon, options, cache, SILENT) as parts:
+        launch = _mounted if parts.is_mounted else _carried
+        with run_folder() as folder, launch(daemon, options, parts, folder) as (url, id):
+            facts = {
+                "container": id[:12],
+                "image": options.image or default_tag(),
+                "network": options.network,
+            }
+            yield Launched(url, folder / "executor.log", _facts(daemon, parts.python) | facts)
 
 
 @contextmanager
@@ -93,8 +98,7 @@ def attached(daemon: Daemon, options: DockerOptions, cache: Path) -> Iterator[La
 
     :raises DockerFailed: there is no such container, or the executor did not come up.
     """
-    found = prepare_container(daemon, options, cache, SILENT)
-    with run_folder() as folder:
+    with container_parts(daemon, options, cache, SILENT) as found, run_folder() as folder:
         command = found.python.command("unpack_and_serve")
         _, taken = relay.run_inside(daemon, found.id, command, options.user)
         with (
@@ -105,8 +109,12 @@ def attached(daemon: Daemon, options: DockerOptions, cache: Path) -> Iterator[La
             yield Launched(url, folder / "executor.log", _facts(daemon, found.python) | facts)
 
 
-def prepare_container(daemon: Daemon, options: DockerOptions, cache: Path, progress: Progress) -> _Found:
-    """Returns the container that *options* name, and what fits it; fetches what is not there.
+@contextmanager
+def container_parts(
+    daemon: Daemon, options: DockerOptions, cache: Path, progress: Progress
+) -> Iterator[_Found]:
+    """The container that *options* name, and what fits it, kept as long as the context lasts; fetches what is
+    not there.
 
     :raises DockerFailed: it is not there, does not run, or has no Python that can serve.
     """
@@ -128,8 +136,8 @@ def prepare_container(daemon: Daemon, options: DockerOptions, cache: Path, progr
         return _run_to_end(daemon, id, probe_command(program), options.user)
 
     python = find_python(f"container {name}", ask)
-    made = bundle.ensure_bundle(python, cache, progress, None)
-    return _Found(id, about["Config"]["Image"], python, made)
+    with bundle.bundle_of(python, cache, progress, None) as made:
+        yield _Found(id, about["Config"]["Image"], python, made)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +14,7 @@ from harness.docker.containers import Plan, run
 from harness.docker.daemon import Daemon
 from harness.docker.errors import DockerFailed, NotStarted
 from harness.docker.options import DockerOptions
-from harness.shared import create_once
+from harness.shared import using
 
 INSIDE: Final = Path(__file__).with_name("inside.py")
 OLDEST: Final = (3, 11)
@@ -98,8 +98,23 @@ def probe_image(daemon: Daemon, image: str, user: str, cache: Path) -> TargetPyt
     def create(path: Path) -> None:
         path.write_text(json.dumps(asdict(find_python(f"the image {image[:19]}", ask))))
 
-    name = f"python-{image.rpartition(':')[2][:24]}.json"
-    known: dict[str, Any] = json.loads(create_once(cache / name, create).read_text())
+    with using(cache / name_of_probe(image), create) as path:
+        return _read_probe(path)
+
+
+def known_pythons(images: Iterable[str], cache: Path) -> list[tuple[TargetPython, str]]:
+    """Returns the Pythons of those of the *images* that were asked before, each with its image."""
+    probes = [(cache / name_of_probe(image), image) for image in images]
+    return [(_read_probe(path), image) for path, image in probes if path.exists()]
+
+
+def name_of_probe(image: str) -> str:
+    """Returns the name of the file in the cache with what the image of that id has answered."""
+    return f"python-{image.rpartition(':')[2][:24]}.json"
+
+
+def _read_probe(path: Path) -> TargetPython:
+    known: dict[str, Any] = json.loads(path.read_text())
     return TargetPython(**{**known, "version": (known["version"][0], known["version"][1])})
 
 

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from executors.protocol.environment import EnvironmentInfo
 from executors.protocol.path_uri import PathUri
+from harness.cleaning import Cleaned
 from harness.client import Client, ClientError, RpcError, connect
 from harness.progress import Progress
 
@@ -120,6 +121,19 @@ class Environment(ABC):
 
         :raises EnvironmentFailed: something could not be removed.
         """
+        return []
+
+    def clean_cache(self, everything: bool) -> Cleaned:
+        """Removes what :meth:`prepare` has made and the present code would not use; never what is in use.
+
+        It blocks, and can be done while environments run or start.
+
+        :param everything: also what it would use, which is made again when it is needed.
+        """
+        return Cleaned()
+
+    def in_use(self) -> list[str]:
+        """Returns, for people, what of the things that :meth:`clean_cache` could remove is in use now."""
         return []
 
     @abstractmethod

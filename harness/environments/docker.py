@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Final
 
 from harness.cache import cache_folder
+from harness.cleaning import Cleaned
+from harness.docker import caches
 from harness.docker.daemon import INSTALL, START, open_daemon
 from harness.docker.errors import DockerFailed
-from harness.docker.launch import Launched, attached, launched, prepare_container, prepare_image
+from harness.docker.launch import Launched, attached, container_parts, image_parts, launched
 from harness.docker.leftovers import remove_leftovers
 from harness.docker.options import DockerOptions, docker_options
 from harness.environments.base import Availability, Environment, EnvironmentFailed, Running, running
@@ -49,12 +51,20 @@ class DockerEnvironment(Environment):
 
     def prepare(self, progress: Progress) -> None:
         with _errors(), open_daemon() as daemon:
-            prepare = prepare_image if self._options.container is None else prepare_container
-            prepare(daemon, self._options, _cache(), progress)
+            parts = image_parts if self._options.container is None else container_parts
+            with parts(daemon, self._options, _cache(), progress):
+                pass
 
     def clean(self) -> list[str]:
         with _errors(), open_daemon() as daemon:
             return remove_leftovers(daemon)
+
+    def clean_cache(self, everything: bool) -> Cleaned:
+        with _errors():
+            return caches.clean(_cache(), everything)
+
+    def in_use(self) -> list[str]:
+        return caches.in_use(_cache())
 
     @asynccontextmanager
     async def start(self) -> AsyncIterator[Running]:
@@ -74,7 +84,7 @@ class DockerEnvironment(Environment):
         with open_daemon() as daemon:
             remove_leftovers(daemon)
             launch = attached if self._options.container is not None else launched
-            with launch(daemon, self._options, _cache()) as up:
+            with caches.images_in_use(_cache()), launch(daemon, self._options, _cache()) as up:
                 yield up
 
 

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Final
 
 from harness.cache import cache_folder
+from harness.cleaning import Cleaned
 from harness.environments.base import Availability, Environment, EnvironmentFailed, Running, running
 from harness.environments.blocking import in_thread
 from harness.environments.child import start_child
 from harness.progress import SILENT, Progress
 from harness.settings import Settings, read_settings
+from harness.wine import caches
 from harness.wine.errors import WineFailed, storage_failed
 from harness.wine.host_view import HostView
 from harness.wine.machine import Machine, prepare_machine
@@ -52,6 +54,12 @@ class WineEnvironment(Environment):
         with _errors():
             return [f"Wine prefix {folder}" for folder in remove_dead(_cache())]
 
+    def clean_cache(self, everything: bool) -> Cleaned:
+        return caches.clean(self._settings, _cache(), everything)
+
+    def in_use(self) -> list[str]:
+        return caches.in_use(_cache())
+
     @asynccontextmanager
     async def start(self) -> AsyncIterator[Running]:
         with _errors():
@@ -62,7 +70,7 @@ class WineEnvironment(Environment):
                 async with start_child(command, log=log, env=env, cwd=place.drive_c, remedy=BROKEN) as url:
                     remove_devices(place.prefix)
                     view = HostView(place.drive_c)
-                    facts = _facts(machine)
+                    facts = _facts(machine, place)
                     async with running(
                         self.name, url, is_remote=True, log=log, facts=facts, host_view=view
                     ) as up:
@@ -85,11 +93,11 @@ def _cache() -> Path:
     return cache_folder() / "wine"
 
 
-def _facts(machine: Machine) -> dict[str, str]:
+def _facts(machine: Machine, place: Workplace) -> dict[str, str]:
     version = ".".join(map(str, machine.python_version))
     return {
         "wine": machine.wine_version,
-        "windows": windows_version(machine.prefix.tree),
+        "windows": windows_version(place.prefix),
         "python": machine.python,
         "python version": f"{version} ({machine.python_origin})",
     }

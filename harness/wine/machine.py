@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from harness.progress import Progress
+from harness.progress import SILENT, Progress
 from harness.settings import Settings
 from harness.sources import ExecutorSources
 from harness.wine import bundle
@@ -15,11 +15,16 @@ from harness.wine.errors import storage_failed
 from harness.wine.prefix import template
 from harness.wine.program import UNIX_VARIABLES, Wine, find_wine
 from harness.wine.sealed import SealedTree
-from harness.wine.windows_python import windows_python
+from harness.wine.windows_python import WindowsPython, windows_python
 from harness.wine.workplace import Workplace, workplace
 
 _PACKAGES: Final = "crossexec/packages"
 _EXECUTOR: Final = "crossexec/executor"
+_MAKING_PARTS: Final = (
+    "compiling the library of the Windows Python",
+    "fetching the packages of the executor",
+    "compiling the executor",
+)
 _COMPILE_SECONDS: Final = 300.0
 # Byte code that is not compared with its source: nobody edits the source there.
 _COMPILE: Final = (
@@ -80,25 +85,42 @@ def prepare_machine(settings: Settings, cache: Path, progress: Progress) -> Mach
         wine_version = wine.version()
         prefix = template(wine, wine_version, cache)
         _create(prefix, "making a Wine prefix", progress)
-        source.tree.create()
-        version = source.version()
-        where = _python_folder(version)
-        workshop = _Workshop(wine, cache, prefix, version)
-        python = workshop.compiled(f"{source.tree.folder.name}-compiled", where, {where: source.tree})
-        _create(python, "compiling the library of the Windows Python", progress)
-        packages = workshop.compiled(
-            f"packages-{bundle.key_of_packages(version)}",
-            _PACKAGES,
-            {where: python},
-            lambda folder: bundle.install_packages(folder, version),
-        )
-        _create(packages, "fetching the packages of the executor", progress)
-        executor = workshop.executor({where: python, _PACKAGES: packages})
-        _create(executor, "compiling the executor", progress)
+        with source.tree.used():
+            version = source.version()
+        parts = _Workshop(wine, cache, prefix, version).parts(source)
+        for tree, text in zip(parts.values(), _MAKING_PARTS, strict=True):
+            _create(tree, text, progress)
     except OSError as error:
         raise storage_failed("preparing Wine", error, cache) from error
-    parts = {where: python, _PACKAGES: packages, _EXECUTOR: executor}
     return Machine(wine, wine_version, prefix, version, source.origin, parts)
+
+
+def wanted_trees(settings: Settings, cache: Path) -> Callable[[str], bool]:
+    """Returns what tells whether these *settings* may need a tree of that name in the *cache*.
+
+    What is built takes minutes, so it counts as needed also where another Python is given.
+
+    :raises WineFailed: there is no Wine, or no Windows Python where one should be: nobody can tell.
+    """
+    wine = find_wine(settings.wine)
+    prefix = template(wine, wine.version(), cache)
+    wanted = {prefix.folder.name}
+    kinds: tuple[str, ...] = ()
+    for given in {None, settings.windows_python}:
+        source = windows_python(given, cache, SILENT)
+        wanted |= {source.tree.folder.name, compiled_name(source)}
+        if source.tree.exists():
+            parts = _Workshop(wine, cache, prefix, source.version()).parts(source)
+            wanted |= {tree.folder.name for tree in parts.values()}
+        elif given == settings.windows_python:
+            # Their names depend on what the Python turns out to be.
+            kinds = ("packages-", "executor-")
+    return lambda name: name in wanted or name.startswith(kinds)
+
+
+def compiled_name(source: WindowsPython) -> str:
+    """Returns the name in the cache of the tree that workers get of a Windows Python."""
+    return f"{source.tree.folder.name}-compiled"
 
 
 @dataclass(frozen=True)
@@ -109,6 +131,22 @@ class _Workshop:
     cache: Path
     prefix: SealedTree
     version: tuple[int, int]
+
+    def parts(self, source: WindowsPython) -> dict[str, SealedTree]:
+        """Returns what lies where below drive C:, each made of those before it; nothing is made yet.
+
+        :param source: of this version.
+        """
+        where = _python_folder(self.version)
+        python = self.compiled(compiled_name(source), where, {where: source.tree})
+        packages = self.compiled(
+            f"packages-{bundle.key_of_packages(self.version)}",
+            _PACKAGES,
+            {where: python},
+            lambda folder: bundle.install_packages(folder, self.version),
+        )
+        parts = {where: python, _PACKAGES: packages}
+        return {**parts, _EXECUTOR: self.executor(parts)}
 
     def compiled(
         self,

@@ -7,7 +7,8 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,7 +16,7 @@ from typing import Final
 import msgspec
 from filelock import FileLock
 
-from harness.shared import create_once
+from harness.shared import create_once, remove_unused, using
 
 _MANIFEST: Final = "manifest.json"
 _TRIES: Final = 3
@@ -69,16 +70,26 @@ class SealedTree:
             create_once(self.folder, self._create)
             _forget_unused(self.folder.parent)
 
+    @contextmanager
+    def used(self) -> Iterator[None]:
+        """The tree is there as long as the context lasts; it is made if it is not.
+
+        :raises OSError: the cache cannot be written.
+        """
+        self.create()  # which also tidies up
+        with using(self.folder, self._create):
+            yield
+
     def place(self, destination: Path) -> None:
         """Puts the tree at *destination*, where nothing may be.
 
         :raises OSError: the cache cannot be written, or the tree cannot be kept whole.
         """
         for _ in range(_TRIES):
-            self.create()
             try:
-                self._link(destination)
-                os.utime(self.folder)
+                with self.used():
+                    self._link(destination)
+                    os.utime(self.folder)
                 return
             except _Damaged as damage:
                 _LOG.warning("%s; making it anew", damage)
@@ -142,9 +153,10 @@ def _forget_unused(cache: Path) -> None:
     oldest = time.time() - _FORGOTTEN_SECONDS
     for manifest in cache.glob(f"*/{_MANIFEST}"):
         folder = manifest.parent
-        if folder.stat().st_mtime < oldest:
-            with FileLock(f"{folder}.lock"):
-                shutil.rmtree(folder, ignore_errors=True)
+        # Another process may be at it, too.
+        with suppress(FileNotFoundError):
+            if folder.stat().st_mtime < oldest:
+                remove_unused(folder)
 
 
 def _try_link(source: Path, target: Path) -> bool:

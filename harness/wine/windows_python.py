@@ -16,11 +16,14 @@ from typing import Final
 from filelock import FileLock
 
 from harness.progress import Progress
+from harness.shared import LOCK
 from harness.wine import crossbuild
 from harness.wine.errors import WineFailed
 from harness.wine.sealed import SealedTree
 
 OLDEST: Final = (3, 11)
+BUILDING: Final = "build"
+"""Whoever builds has the lock of this name in the cache, see :mod:`harness.shared`."""
 _REMEDY: Final = (
     "give an unpacked 64-bit (AMD64) Windows Python or the zip of an embeddable one, "
     f"{OLDEST[0]}.{OLDEST[1]} or newer, or neither to have one built from source"
@@ -114,7 +117,7 @@ def _built(cache: Path, progress: Progress) -> Callable[[Path], None]:
         tree.rmdir()
         try:
             # Two recipes have two results, and the same place to build in.
-            with FileLock(cache / "build.lock"):
+            with FileLock(cache / f"{BUILDING}{LOCK}"):
                 crossbuild.build_windows_python(tree, progress)
         except crossbuild.BuildFailed as error:
             raise WineFailed(str(error)) from error

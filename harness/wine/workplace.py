@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import secrets
@@ -16,6 +15,7 @@ from typing import Final
 
 from filelock import FileLock
 
+from harness import holding
 from harness.wine import keeper
 from harness.wine.errors import WineFailed, storage_failed
 
@@ -108,6 +108,22 @@ def remove_dead(cache: Path) -> list[Path]:
     return removed
 
 
+def living(cache: Path) -> list[Path]:
+    """Returns the folders of workers that live.
+
+    :param cache: as for :func:`workplace`.
+    """
+    workers = cache / "workers"
+    if not workers.is_dir():
+        return []
+    with FileLock(workers / "claim"):
+        left = _dead(workers)
+        for lock in left:
+            os.close(lock.fd)
+        dead = {lock.path for lock in left}
+        return sorted(path.with_suffix("") for path in workers.glob("*.lock") if path not in dead)
+
+
 def _dead(workers: Path) -> list[_Lock]:
     return [lock for path in workers.glob("*.lock") if (lock := _try_lock(path))]
 
@@ -129,9 +145,7 @@ def _try_lock(path: Path, create: bool = False) -> _Lock | None:
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | flags)
     except FileNotFoundError:
         return None
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if not holding.try_lock(fd):
         os.close(fd)
         return None
     return _Lock(path, fd)

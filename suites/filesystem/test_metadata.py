@@ -114,7 +114,10 @@ def test_writing_changes_the_time_of_modification(
 
 
 @pytest.mark.known_gap(
-    env="wine-exec", reason="Wine 8.0: tells the time of the last modification as that of creation"
+    env="wine-exec",
+    owner="wine",
+    version="8.0",
+    reason="the time of the last modification is told as that of creation",
 )
 def test_the_time_of_creation_is_unknown_or_true(
     client: SyncClient, python: BoundPython, workspace: Workspace

@@ -31,7 +31,9 @@ print(hashlib.sha256(data).hexdigest())
 
 @pytest.mark.known_gap(
     env="wine-exec",
-    reason="Wine 8.0: cmd /c '(more) < f' prints nothing: no redirection of what is in parentheses",
+    owner="wine",
+    version="8.0",
+    reason="cmd /c '(more) < f' prints nothing: no redirection of what is in parentheses",
 )
 def test_the_shell_sees_what_was_written(shell: BoundShell, workspace: Workspace) -> None:
     workspace.write("f", b"from the file\n")

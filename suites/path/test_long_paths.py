@@ -14,7 +14,9 @@ from suites.path.directories import is_too_long_to_start_in
 # Lengths below the workspace; the parts are short enough for every file system.
 _BEYOND_WINE = pytest.mark.known_gap(
     env="wine-exec",
-    reason="Wine 8.0: CreateDirectoryW fails with ERROR_GEN_FAILURE where the path of the Unix file has more "
+    owner="wine",
+    version="8.0",
+    reason="CreateDirectoryW fails with ERROR_GEN_FAILURE where the path of the Unix file has more "
     "than PATH_MAX, 4,096 bytes; Windows takes 32,767 characters",
 )
 LENGTHS = (150, 260, 400, 1100, 2500, *(pytest.param(length, marks=_BEYOND_WINE) for length in (4096, 6000)))

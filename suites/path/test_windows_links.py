@@ -32,7 +32,9 @@ answer = refused or attribute is None or not attribute & 0x400
 
 _NO_JUNCTIONS = pytest.mark.known_gap(
     env="wine-exec",
-    reason="Wine 8.0: makes no junctions: FSCTL_SET_REPARSE_POINT fails with ERROR_NOT_SUPPORTED",
+    owner="wine",
+    version="8.0",
+    reason="no junctions can be made: FSCTL_SET_REPARSE_POINT fails with ERROR_NOT_SUPPORTED",
 )
 DIRECTORY_LINKS = [
     pytest.param("junction", marks=_NO_JUNCTIONS),

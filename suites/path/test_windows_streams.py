@@ -17,7 +17,9 @@ pytestmark = pytest.mark.skip_unless_target_windows("a colon is a character like
 
 no_streams = pytest.mark.known_gap(
     env="wine-exec",
-    reason="Wine 8.0: has no streams: open(r'C:\\x\\file:stream', 'w') makes a file of that name",
+    owner="wine",
+    version="8.0",
+    reason="there are no streams: open(r'C:\\x\\file:stream', 'w') makes a file of that name",
 )
 
 

@@ -45,7 +45,9 @@ def interrupt(talk: Conversation, process_id: str) -> object:
 
 @pytest.mark.known_gap(
     env="wine-exec",
-    reason="Wine 8.0: the default handler of control events exits with 0, not with STATUS_CONTROL_C_EXIT",
+    owner="wine",
+    version="8.0",
+    reason="the default handler of control events exits with 0, not with STATUS_CONTROL_C_EXIT",
 )
 @pytest.mark.parametrize("tty", [False, True], ids=["pipes", "tty"])
 def test_a_program_without_handler_dies_of_it(

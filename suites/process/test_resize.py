@@ -28,7 +28,9 @@ def test_a_terminal_starts_with_24_rows_of_80_columns(talk: Conversation, python
     talk.until_output("p", b"<24x80>", "pty")
 
 
-@pytest.mark.known_gap(env="wine-exec", reason="Wine 8.0: ResizePseudoConsole answers E_NOTIMPL")
+@pytest.mark.known_gap(
+    env="wine-exec", owner="wine", version="8.0", reason="ResizePseudoConsole answers E_NOTIMPL"
+)
 @pytest.mark.parametrize(("rows", "cols"), [(1, 1), (40, 132), (300, 500)])
 def test_the_program_sees_the_new_size(talk: Conversation, python: BoundPython, rows: int, cols: int) -> None:
     talk.start("p", python.argv(TELL_SIZE), tty=True)

@@ -46,7 +46,9 @@ CASES = [
         id=name,
         marks=pytest.mark.known_gap(
             env="wine-exec",
-            reason="Wine 8.0: CreateProcess of a directory says: no such file, instead of: access denied",
+            owner="wine",
+            version="8.0",
+            reason="CreateProcess of a directory says: no such file, instead of: access denied",
         )
         if name == "a directory as program"
         else (),

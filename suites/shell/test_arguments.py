@@ -73,7 +73,9 @@ def test_argument_arrives_through_the_shell(case: str, once: Once, request: pyte
 
 PARENTHESIS_IS_PRINTED = pytest.mark.known_gap(
     env="wine-exec",
-    reason="Wine 8.0: `echo(` prints the parenthesis, and no other form is right in cmd.exe",
+    owner="wine",
+    version="8.0",
+    reason="`echo(` prints the parenthesis, and no other form is right in cmd.exe",
 )
 ECHOED = [
     "words",
@@ -90,7 +92,10 @@ ECHOED = [
     pytest.param(
         "percent-variable",
         marks=pytest.mark.known_gap(
-            env="wine-exec", reason="Wine 8.0: cmd expands variables again after it took the carets away"
+            env="wine-exec",
+            owner="wine",
+            version="8.0",
+            reason="cmd expands variables again after it took the carets away",
         ),
     ),
     "exclamation-variable",

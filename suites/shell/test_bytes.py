@@ -101,7 +101,10 @@ def test_shell_speaks_the_encoding_that_is_told(
 
 
 @pytest.mark.known_gap(
-    env="wine-exec", reason="Wine 8.0: findstr is a stub, and more stops at each screenful to ask for a key"
+    env="wine-exec",
+    owner="wine",
+    version="8.0",
+    reason="findstr is a stub, and more stops at each screenful to ask for a key",
 )
 def test_shell_passes_utf_8_through(shell: BoundShell) -> None:
     text = "café 日本語 🚀\n" * 100

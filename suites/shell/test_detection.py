@@ -50,7 +50,9 @@ def test_every_client_is_told_the_same(client: SyncClient, env: RunningEnvironme
 
 @pytest.mark.known_gap(
     env="wine-exec",
-    reason="Wine 8.0: `cmd /c` ends with the last exit code of a program, though `echo` came after it",
+    owner="wine",
+    version="8.0",
+    reason="`cmd /c` ends with the last exit code of a program, though `echo` came after it",
 )
 def test_sequence_goes_on_after_a_failure(shell: BoundShell) -> None:
     fail = shell.command(shell.argv(shell.exit(3)))

@@ -187,7 +187,9 @@ def test_default_excludes_keep_secrets_in(once: Once, python: BoundPython) -> No
     assert secrets.keys() <= found.keys()
 
 
-@pytest.mark.known_gap(env="wine-exec", reason="Wine 8.0: CreateProcess adds variables of Wine's own")
+@pytest.mark.known_gap(
+    env="wine-exec", owner="wine", version="8.0", reason="CreateProcess adds variables of Wine's own"
+)
 def test_without_a_policy_nothing_is_inherited(once: Once, python: BoundPython) -> None:
     bare = once(bare_environment)
     assert ask(python, _ENVIRON, env=bare, env_policy=None) == bare

@@ -89,7 +89,10 @@ def test_empty_input_ends_at_once(shell: BoundShell, python: BoundPython) -> Non
 
 
 @pytest.mark.known_gap(
-    env="wine-exec", reason="Wine 8.0: findstr is a stub, and more stops at each screenful to ask for a key"
+    env="wine-exec",
+    owner="wine",
+    version="8.0",
+    reason="findstr is a stub, and more stops at each screenful to ask for a key",
 )
 def test_thousands_of_lines_through_the_shell(env: RunningEnvironment, shell: BoundShell) -> None:
     line = b"0123456789abcdef" * 4

@@ -90,7 +90,9 @@ def test_shell_at_a_terminal_sees_its_size(shell: BoundShell, python: BoundPytho
 
 
 # The executor then announces no such capability, and the client does not try.
-NO_RESIZE = pytest.mark.known_gap(env="wine-exec", reason="Wine 8.0: ResizePseudoConsole answers E_NOTIMPL")
+NO_RESIZE = pytest.mark.known_gap(
+    env="wine-exec", owner="wine", version="8.0", reason="ResizePseudoConsole answers E_NOTIMPL"
+)
 
 
 @NO_RESIZE
@@ -204,7 +206,10 @@ def test_typed_characters_may_be_any(spawn_tty: SpawnTty, python: BoundPython) -
         pytest.param(
             "🚀",
             marks=pytest.mark.known_gap(
-                env="wine-exec", reason="Wine 8.0: conhost makes U+FFFD of each half of a surrogate pair"
+                env="wine-exec",
+                owner="wine",
+                version="8.0",
+                reason="conhost makes U+FFFD of each half of a surrogate pair",
             ),
         ),
     ],
@@ -329,7 +334,10 @@ def catch(python: BoundPython, workspace: Workspace) -> list[str]:
 
 
 CMD_ENDS = pytest.mark.known_gap(
-    env="wine-exec", reason="Wine 8.0: cmd has no handler for Ctrl-C, which ends it and not only its command"
+    env="wine-exec",
+    owner="wine",
+    version="8.0",
+    reason="cmd has no handler for Ctrl-C, which ends it and not only its command",
 )
 
 

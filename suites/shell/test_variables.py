@@ -65,7 +65,9 @@ def test_equals_signs_belong_to_the_value(value: str, env: RunningEnvironment, p
     assert ask(python, "answer = os.environ['CX']", env=given) == value
 
 
-ADDED = pytest.mark.known_gap(env="wine-exec", reason="Wine 8.0: CreateProcess adds variables of Wine's own")
+ADDED = pytest.mark.known_gap(
+    env="wine-exec", owner="wine", version="8.0", reason="CreateProcess adds variables of Wine's own"
+)
 
 
 @ADDED

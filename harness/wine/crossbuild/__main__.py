@@ -6,8 +6,13 @@ import argparse
 import sys
 from pathlib import Path
 
+from filelock import FileLock
+
+from harness.cache import cache_folder
 from harness.progress import show_progress
+from harness.shared import LOCK
 from harness.wine.crossbuild import BuildFailed, build_windows_python
+from harness.wine.windows_python import BUILDING
 
 
 def main() -> int:
@@ -19,7 +24,10 @@ def main() -> int:
     if destination.exists():
         parser.error(f"{destination} exists")
     try:
-        with show_progress(sys.stderr, "Windows Python") as progress:
+        cache = cache_folder() / "wine"
+        cache.mkdir(parents=True, exist_ok=True)
+        # Nobody else builds in the same place meanwhile, or removes it.
+        with FileLock(cache / f"{BUILDING}{LOCK}"), show_progress(sys.stderr, "Windows Python") as progress:
             build_windows_python(destination, progress, keep=options.keep)
     except BuildFailed as error:
         print(f"Windows Python: {error}", file=sys.stderr)

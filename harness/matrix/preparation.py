@@ -1,0 +1,75 @@
+"""Sees to it, before cells run, that their environments can be brought up on this machine."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.cli_parser import add_settings
+from harness.cli_target import UsageError, chosen_settings
+from harness.client.errors import ClientError
+from harness.docker.options import OPTIONS
+from harness.environments import Settings, make_environment
+from harness.matrix.model import Cell, CellStatus
+from harness.matrix.spec import CellSpec
+from harness.progress import Progress
+from harness.settings import VARIABLES
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """Why no cell of an environment can be run.
+
+    :ivar status: whether this machine cannot give it, or what it needs could not be made.
+    """
+
+    status: CellStatus
+    reason: str
+    remedy: str = ""
+
+    def cell(self, spec: CellSpec) -> Cell:
+        return Cell(spec.key, self.status, reason=self.reason, remedy=self.remedy)
+
+
+def prepare_environment(name: str, settings: Sequence[str], progress: Progress) -> Obstacle | None:
+    """Makes what an environment needs once on this machine, which may take minutes. It blocks.
+
+    :param settings: see :attr:`CellSpec.settings`.
+    :raises UsageError: there is no such environment, or it cannot have such settings.
+    """
+    try:
+        environment = make_environment(name, settings_of(settings))
+    except ValueError as error:
+        raise UsageError(f"--env: {error}") from error
+    availability = environment.available()
+    if not availability:
+        return Obstacle(CellStatus.UNAVAILABLE, availability.reason, availability.remedy)
+    try:
+        environment.prepare(progress)
+    except (ClientError, OSError) as error:
+        return Obstacle(CellStatus.BROKEN, f"it could not be prepared: {error}")
+    return None
+
+
+def settings_of(flags: Sequence[str]) -> Settings:
+    """Returns what *flags* say, else environment variables.
+
+    :raises UsageError: a value cannot be meant so.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    add_settings(parser)
+    return chosen_settings(parser.parse_args(list(flags)))
+
+
+def flags_of(options: argparse.Namespace, environment: str) -> tuple[str, ...]:
+    """Returns what a command line says of *environment*, as pytest takes it; see :func:`settings_of`.
+
+    What environment variables say stays with them: on another machine it would mean nothing.
+    """
+    chosen: dict[str, object] = {}
+    if environment == "docker":
+        chosen = {option.flag: getattr(options, f"docker_{option.name}") for option in OPTIONS}
+    elif environment == "wine-exec":
+        chosen = {f"--{name.replace('_', '-')}": getattr(options, name) for name in VARIABLES}
+    return tuple(f"{flag}={value}" for flag, value in chosen.items() if value is not None)
