@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,11 @@ if _ROOT not in sys.path:
 
 from tests.support.launch import Executor  # noqa: E402
 from tests.support.wire import Client  # noqa: E402
+
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # As a shell's `&` has it: the programs that are tested would ignore it too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="module")
