@@ -16,7 +16,6 @@ if _ROOT not in sys.path:
 from tests.support.launch import Executor  # noqa: E402
 from tests.support.wire import Client  # noqa: E402
 
-
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # As a shell's `&` has it: the programs that are tested would ignore it too.
     signal.signal(signal.SIGINT, signal.default_int_handler)

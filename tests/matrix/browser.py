@@ -118,3 +118,8 @@ def square(page: Any, row: str, column: str) -> Any:
 def row_names(page: Any) -> list[str]:
     """Names of the rows that are elements now."""
     return page.locator("#treegrid .body [role=rowheader]").all_inner_texts()  # type: ignore[no-any-return]
+
+
+def expect_found(page: Any, text: str) -> None:
+    """Waits until the page tells that so many cases match."""
+    sync_api.expect(page.locator(".found")).to_have_text(text)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from harness.matrix.model import Outcome, Results
-from tests.matrix.browser import Show, chromium, row_names, show, square, wait_ready
+from tests.matrix.browser import Show, chromium, expect_found, row_names, show, square, wait_ready
 from tests.matrix.samples import case, cell, key, large_results, results, sample_results
 
 pytestmark = pytest.mark.usefixtures("chromium")
@@ -17,10 +17,6 @@ __all__ = ["chromium", "show"]
 
 def label(page: Any, row: str, column: str) -> str:
     return str(square(page, row, column).get_attribute("aria-label"))
-
-
-def found(page: Any) -> str:
-    return str(page.locator(".found").inner_text())
 
 
 def two_gaps() -> Results:
@@ -105,7 +101,7 @@ def test_a_link_restores_its_filters(
     show: Show, fragment: str, matches: str, rows: Sequence[str] | None
 ) -> None:
     page = show(two_gaps(), fragment)
-    assert found(page) == matches
+    expect_found(page, matches)
     if rows is None:
         assert row_names(page) == ["All suites", "path"]
     else:
@@ -113,7 +109,7 @@ def test_a_link_restores_its_filters(
         assert page.locator(".nothing").is_visible() is (not rows)
     page.reload()
     wait_ready(page)
-    assert found(page) == matches
+    expect_found(page, matches)
 
 
 def test_filters_are_chosen_by_hand_and_kept_in_the_address(show: Show) -> None:
@@ -124,23 +120,23 @@ def test_filters_are_chosen_by_hand_and_kept_in_the_address(show: Show) -> None:
     page.get_by_role("button", name="wine-exec").click()
     page.get_by_label("Owner", exact=True).select_option(label="windows (1)")
     page.get_by_label("Reason", exact=True).select_option(label="no signals (1)")
-    assert found(page) == "1 of 6 cases matches"
+    expect_found(page, "1 of 6 cases matches")
     assert row_names(page)[3:] == ["test_b"]
     assert page.get_by_role("button", name="wine-exec").get_attribute("aria-pressed") == "true"
     assert page.url.partition("#")[2] == "q=test_&outcome=gap&env=wine-exec&owner=windows&reason=no+signals"
     page.reload()
     wait_ready(page)
-    assert found(page) == "1 of 6 cases matches"
+    expect_found(page, "1 of 6 cases matches")
     assert page.get_by_label("Owner", exact=True).input_value() == "=windows"
     page.get_by_role("button", name="Clear filters").click()
-    assert found(page) == "6 cases"
+    expect_found(page, "6 cases")
     assert "#" not in page.url
 
 
 def test_an_environment_alone_hides_the_other_columns(show: Show) -> None:
     page = show(two_gaps(), "#env=local")
     assert page.locator("#treegrid [role=columnheader]").all_inner_texts()[1:] == ["local"]
-    assert found(page) == "3 of 6 cases match"
+    expect_found(page, "3 of 6 cases match")
 
 
 def test_a_row_that_matches_keeps_its_neighbours_for_comparison(show: Show) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from harness.matrix.model import Details, Outcome
-from tests.matrix.browser import Show, chromium, row_names, show, square, wait_ready
+from tests.matrix.browser import Show, chromium, expect_found, row_names, show, square, wait_ready
 from tests.matrix.samples import FAILURE, TRANSCRIPT, case, cell, key, large_results, results, sample_results
 
 pytestmark = pytest.mark.usefixtures("chromium")
@@ -193,10 +193,10 @@ def test_the_ledger_counts_by_owner_and_reason_and_leads_to_the_grid(show: Show)
     ]
     assert page.get_by_role("link", name="example.org/1").get_attribute("href") == "https://example.org/1"
     page.get_by_role("link", name="no resize").click()
-    assert page.locator(".found").inner_text() == "3 of 6 cases match"
+    expect_found(page, "3 of 6 cases match")
     assert page.get_by_label("Reason", exact=True).input_value() == "=no resize"
     page.get_by_role("link", name="1 case, 1 reason").click()
-    assert page.locator(".found").inner_text() == "1 of 6 cases matches"
+    expect_found(page, "1 of 6 cases matches")
     page.go_back()
     page.wait_for_function("document.querySelector('.found').textContent === '3 of 6 cases match'")
 
