@@ -18,9 +18,12 @@ from typing import Any
 
 import msgspec
 
+from bench import measures, sandbox
 from bench.launch import LaunchError, Target, running
-from bench.measures import MEASURES, Bench, Measure, Settings, Unmeasurable
+from bench.measures import Bench, Measure, Settings, Unmeasurable
 from bench.results import Results, Series, reached, to_json, to_table
+
+MEASURES = [*measures.MEASURES, *sandbox.MEASURES]
 
 _MEASURE_SECONDS = 20.0
 _MAX_FAILURES = 2

@@ -74,6 +74,7 @@ class Process:
     :ivar closed: done once the last event has come.
     :ivar output_bytes: so much output has come, decoded.
     :ivar wrong: what was wrong with the output, if it was verified.
+    :ivar sandbox_type: what confines it, if a sandbox was asked for; known with *started*, if it is told.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, process_id: str, verify: bytes | None) -> None:
@@ -84,6 +85,7 @@ class Process:
         self.some_output: asyncio.Future[bytes] = loop.create_future()
         self.output_bytes = 0
         self.wrong = ""
+        self.sandbox_type = ""
         self._verify = verify
 
     def take_chunk(self, base64: memoryview) -> None:
@@ -236,11 +238,18 @@ class Client(WSListener):
         self._transport.send(WSMsgType.TEXT, _encode({"method": method}))
 
     def start(
-        self, process_id: str, argv: list[str], *, pipe_stdin: bool = False, verify: bytes | None = None
+        self,
+        process_id: str,
+        argv: list[str],
+        *,
+        pipe_stdin: bool = False,
+        verify: bytes | None = None,
+        sandbox: dict[str, Any] | None = None,
     ) -> Process:
         """Sends ``process/start``; the environment of the process is empty but for a PATH.
 
         :param verify: a byte; all output must consist of it.
+        :param sandbox: an intent.
         """
         process = self._processes[process_id] = Process(self._loop, process_id, verify)
         params = {
@@ -251,6 +260,8 @@ class Client(WSListener):
             "tty": False,
             "pipeStdin": pipe_stdin,
         }
+        if sandbox is not None:
+            params["sandbox"] = sandbox
         started = process.started
 
         def refused(future: asyncio.Future[None]) -> None:
@@ -261,7 +272,14 @@ class Client(WSListener):
                     _fail(each, error)
 
         started.add_done_callback(refused)
-        self.request(b"process/start", _encode(params), lambda _: _done(started), started)
+
+        def reply(payload: memoryview) -> None:
+            if sandbox is not None:
+                result = msgspec.json.decode(_decode_message(bytes(payload)).result)
+                process.sandbox_type = result.get("sandboxType", "")
+            _done(started)
+
+        self.request(b"process/start", _encode(params), reply, started)
         return process
 
     async def terminate(self, process: Process) -> None:

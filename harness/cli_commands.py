@@ -6,13 +6,14 @@ import argparse
 import os
 import sys
 from collections.abc import AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from pathlib import Path
 
 import msgspec
 
-from executors.protocol.environment import EnvironmentInfo
+from executors.protocol.environment import Empty, EnvironmentInfo
 from executors.protocol.errors import RpcError
+from executors.protocol.methods import ENVIRONMENT_INFO
 from executors.protocol.path_uri import PathUri, PathUriError
 from harness.cli_streams import blocking, write_all
 from harness.cli_target import open_target, remote_path
@@ -23,10 +24,14 @@ from harness.settings import read_settings
 
 async def info(options: argparse.Namespace) -> int:
     async with open_target(options) as client:
+        told = client.info
+        # An executor tries its sandboxes only when it is asked; older ones need not know the call.
+        with suppress(RpcError):
+            told = await client.call(ENVIRONMENT_INFO, Empty())
         if options.json:
-            print(msgspec.json.format(msgspec.json.encode(client.info), indent=2).decode())
+            print(msgspec.json.format(msgspec.json.encode(told), indent=2).decode())
         else:
-            print_table(info_rows(client.info))
+            print_table(info_rows(told))
     return 0
 
 
@@ -36,7 +41,8 @@ def info_rows(info: EnvironmentInfo) -> list[tuple[str, ...]]:
     def path(uri: str | None) -> str | None:
         return None if uri is None else PathUri.parse(uri).render()
 
-    capabilities = [name for name, has in msgspec.to_builtins(info.capabilities).items() if has]
+    capabilities = [name for name, has in msgspec.to_builtins(info.capabilities).items() if has is True]
+    sandbox = info.capabilities.sandbox
     rows = [
         ("executor", info.executor_version),
         ("platform", info.platform_os),
@@ -45,6 +51,7 @@ def info_rows(info: EnvironmentInfo) -> list[tuple[str, ...]]:
         ("home", path(info.user_home_dir)),
         ("temporary", path(info.temp_dir)),
         ("capabilities", ", ".join(capabilities) or None),
+        ("sandbox", None if sandbox is None else ", ".join(sandbox) or "none holds here"),
     ]
     if info.console_code_page is not None:
         rows.append(("code page", str(info.console_code_page)))

@@ -13,6 +13,7 @@ import pytest
 from executors.filesystem.mounts import all_local
 from executors.protocol.errors import ErrorCode
 from tests.support.file_client import Client, base64, file_size_limit, run, uri
+from tests.support.intents import intent
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="uses FIFOs, /dev/full and /proc")
 
@@ -77,7 +78,7 @@ def test_a_sandbox_is_refused_before_anything_is_touched(tmp_path: Path, type: s
         ]
         for method, params in calls:
             code, message = await client.refused(method, **params, sandbox=sandbox)
-            assert (code, "offers no sandbox" in message) == (ErrorCode.INVALID_PARAMS, True)
+            assert (code, "`sandbox`" in message) == (ErrorCode.INVALID_PARAMS, True)
         assert os.listdir(tmp_path) == []
 
     run(test)
@@ -85,8 +86,8 @@ def test_a_sandbox_is_refused_before_anything_is_touched(tmp_path: Path, type: s
 
 def test_an_intent_that_asks_for_nothing_passes(tmp_path: Path) -> None:
     async def test(client: Client) -> None:
-        disabled, external = ({"permissions": {"type": type}, "x": 1} for type in ("disabled", "external"))
-        for sandbox in (None, disabled, external):
+        nothing = ({"type": "disabled", "x": 1}, {"type": "external", "network": "enabled"})
+        for sandbox in (None, *(intent(permissions=permissions, x=1) for permissions in nothing)):
             assert (await client.call("getMetadata", path=uri(tmp_path), sandbox=sandbox))["isDirectory"]
         malformed: list[Any] = [{}, {"permissions": {}}, 5, "managed"]
         for sandbox in malformed:

@@ -407,3 +407,93 @@ def test_executor_ends_with_a_killed_run(run: Run, pytester: pytest.Pytester) ->
         assert select.select([handle], [], [], 30)[0]
     finally:
         os.close(handle)
+
+
+_APPROVALS = """
+    import pytest
+    from harness.client import CommandDenied
+
+    DENIED = CommandDenied(["make", "install"], 2, b"", b"why")
+
+    def test_as_scripted(approvals):
+        approvals.answer(True, lambda denied: denied.argv == ["make"])
+        assert approvals(DENIED) is True
+        assert approvals(DENIED) is False
+
+    def test_unscripted(approvals):
+        approvals.answer(False)
+        approvals(DENIED)
+        approvals(DENIED)
+
+    def test_unscripted_and_hidden(approvals):
+        with pytest.raises(AssertionError):
+            approvals(DENIED)
+
+    def test_never_asked(approvals):
+        approvals.answer(True, False)
+        approvals(DENIED)
+
+    def test_otherwise(approvals):
+        approvals.answer(True, True)
+        approvals(DENIED)
+        raise RuntimeError("the test's own")
+"""
+
+
+def test_approvals_are_held_against_their_script(run: Run) -> None:
+    result = run(_APPROVALS)
+    result.assert_outcomes(passed=1, failed=4)
+    result.stdout.fnmatch_lines(
+        [
+            "E *ApprovalError: nobody scripted an answer to: *'make', 'install'*",
+            "['make', 'install'] ended with exit code 2 in the sandbox: not approved",
+            "['make', 'install'] ended with exit code 2 in the sandbox: no answer",
+            "*_ test_unscripted_and_hidden _*",
+            "nobody scripted an answer to: *",
+            "*_ test_never_asked _*",
+            "the script has 2 answers, and 1 was asked for; left are False",
+            "*- approvals -*",
+            "*: approved",
+            "*_ test_otherwise _*",
+            "E *RuntimeError: the test's own",
+            "['make', 'install'] ended with exit code 2 in the sandbox: approved",
+        ]
+    )
+
+
+def test_an_approved_command_leaves_its_sandbox(run: Run) -> None:
+    result = run(
+        """
+        import pytest
+        from executors.protocol.environment import Empty
+        from executors.protocol.methods import ENVIRONMENT_INFO
+        from harness.client import CommandDenied
+        from harness.client.sandbox import read_only
+
+        @pytest.fixture(autouse=True)
+        def offered(client):
+            if not client.call(ENVIRONMENT_INFO, Empty()).capabilities.sandbox:
+                pytest.skip("no sandbox is offered")
+
+        def test_approved(approvals, python, workspace):
+            approvals.answer(True)
+            done = approvals.run(python.argv("open('f', 'w').write('x')"), read_only())
+            assert (done.exit_code, workspace.read("f")) == (0, b"x")
+            assert [one.retried_exit_code for one in approvals.decisions] == [0]
+
+        def test_shown(approvals, python, workspace):
+            approvals.answer(True, False)
+            approvals.run(python.argv("open('f', 'w').write('x'); raise SystemExit(7)"), read_only())
+            approvals.run(python.argv("open('f', 'w')"), read_only())
+        """,
+    )
+    outcomes = result.parseoutcomes()
+    if outcomes.get("skipped"):
+        pytest.skip("this machine offers no sandbox")
+    assert outcomes == {"passed": 1, "failed": 1}
+    result.stdout.fnmatch_lines(
+        [
+            "*ended with exit code 1 in the sandbox: approved, and ended with exit code 7 without a sandbox",
+            "*ended with exit code 1 in the sandbox: not approved",
+        ]
+    )

@@ -74,7 +74,11 @@ def test_order_over_the_wire(listen: str) -> None:
         client.notify("initialized", anything=1)
         client.notify("initialized")
         assert client.call("environment/status") == {"status": "ready"}
-        assert client.call("environment/info") == result["environmentInfo"]
+        info = client.call("environment/info")
+        # Sandboxes are put to the test when they are asked for.
+        assert info["capabilities"].pop("sandbox") is not None
+        assert result["environmentInfo"]["capabilities"].pop("sandbox") is None
+        assert info == result["environmentInfo"]
         assert client.error("initialize", clientName="x").code == -32600
 
 

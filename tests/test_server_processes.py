@@ -22,7 +22,8 @@ def chunks(result: Json) -> bytes:
 
 
 def test_events_of_a_process(client: Client) -> None:
-    assert client.start("p ü\n", "sh", "-c", "echo out; echo err >&2; exit 300") == {"processId": "p ü\n"}
+    started = client.start("p ü\n", "sh", "-c", "echo out; echo err >&2; exit 300")
+    assert started == {"processId": "p ü\n", "sandboxType": "none"}
     client.wait_for("process/closed", "p ü\n")
     assert [event["seq"] for event in client.events] == list(range(1, len(client.events) + 1))
     *outputs, exited, closed = sorted(client.events, key=lambda event: event["method"] != "process/output")

@@ -119,7 +119,7 @@ def run_to_the_end(text: bytes) -> list[dict[str, object]]:
 
 @pytest.mark.parametrize("round_", range(5))
 def test_what_was_answered_before_the_end_of_input_is_written(round_: int) -> None:
-    text = INITIALIZE + b'{"method":"initialized"}\n' + b'{"id":2,"method":"environment/info"}\n' * 500
+    text = INITIALIZE + b'{"method":"initialized"}\n' + b'{"id":2,"method":"environment/status"}\n' * 500
     found = run_to_the_end(text + b'{"id":3,"method":"environment/status"}')
     # The last line has no end: it is no message.
     assert [one["id"] for one in found] == [1] + [2] * 500

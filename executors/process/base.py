@@ -7,6 +7,7 @@ the thread of the event loop and never blocks.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import msgspec
@@ -15,6 +16,25 @@ from executors.protocol.processes import Stream
 
 DEFAULT_ROWS = 24
 DEFAULT_COLS = 80
+
+
+Starter = Callable[[Callable[[], int]], int]
+"""Calls what starts a process and returns its id, in a place where what is started is confined."""
+
+
+class Wrapping(msgspec.Struct, frozen=True):
+    """What it takes to start a program that starts another one, which is the one that is meant. POSIX only.
+
+    :ivar descriptors: what it is given besides the standard streams, by the numbers that it knows: a
+        descriptor of this process, larger than all of these numbers, or a path to open for reading.
+    :ivar blocked: the signals that it begins with blocked.
+    :ivar judge_exit: called once, with the exit code of the wrapper; returns what is told in its place, and
+        what is written to the standard error or terminal before that.
+    """
+
+    descriptors: Mapping[int, int | str]
+    blocked: frozenset[int]
+    judge_exit: Callable[[int], tuple[int, bytes]]
 
 
 class SpawnRequest(msgspec.Struct, frozen=True):
@@ -28,6 +48,11 @@ class SpawnRequest(msgspec.Struct, frozen=True):
     :ivar env: the complete environment.
     :ivar tty: a terminal of 24 rows and 80 columns as stdin, stdout and stderr.
     :ivar pipe_stdin: a pipe as stdin; else, without *tty*, stdin is the null device.
+    :ivar stdin: a descriptor of this process, above 2, to be stdin in their place. POSIX only, without *tty*.
+    :ivar starter: where it is started; None for right here.
+    :ivar wrapping: for a program that starts the one that is meant; None for that one itself.
+    :ivar token: handle of a token that it gets, for Windows only; it is then kept from the user interface of
+        others. None for the token of this process.
     """
 
     argv: list[str]
@@ -36,6 +61,10 @@ class SpawnRequest(msgspec.Struct, frozen=True):
     arg0: str | None = None
     tty: bool = False
     pipe_stdin: bool = False
+    stdin: int | None = None
+    starter: Starter | None = None
+    wrapping: Wrapping | None = None
+    token: int | None = None
 
 
 class ProcessObserver(Protocol):
@@ -55,7 +84,12 @@ class ProcessObserver(Protocol):
 
 
 class ChildProcess(Protocol):
-    """A process that was started, and everything that it started."""
+    """A process that was started, and everything that it started.
+
+    :ivar pid: its number, also after its end.
+    """
+
+    pid: int
 
     def write(self, data: bytes) -> asyncio.Future[None] | None:
         """Queues *data* for stdin.

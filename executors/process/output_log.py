@@ -87,6 +87,17 @@ class OutputLog:
             result.append(chunk)
         return result
 
+    def tails(self, max_bytes: int) -> list[bytes]:
+        """Returns the last *max_bytes* of each stream, as far as they are retained."""
+        kept: dict[Stream, list[bytes]] = {}
+        sizes: dict[Stream, int] = {}
+        for chunk in reversed(self._chunks):
+            size = sizes.get(chunk.stream, 0)
+            if size < max_bytes:
+                kept.setdefault(chunk.stream, []).append(chunk.data)
+                sizes[chunk.stream] = size + len(chunk.data)
+        return [b"".join(reversed(pieces))[-max_bytes:] for pieces in kept.values()]
+
     def _after(self, seq: int) -> Iterator[Chunk]:
         newest_first = []
         for chunk in reversed(self._chunks):

@@ -7,13 +7,15 @@ import fcntl
 import io
 import os
 import resource
+import select
 import signal
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 
 from executors.process import terminal
-from executors.process.base import ProcessObserver, SpawnRequest
+from executors.process.base import ProcessObserver, SpawnRequest, Wrapping
 from executors.process.pipes import InputWriter, OutputReader
 from executors.process.tree import ProcessTree, TreeKeeper
 
@@ -21,6 +23,10 @@ _TERMINATE_SECONDS = 5.0
 _GIVEN_DESCRIPTORS = 256
 # What an ignoring parent, a shell's `&` or nohup, would pass on: Python ignores SIGPIPE and SIGXFSZ.
 _DEFAULT_SIGNALS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
+
+# The same to a terminal and the null device, and no program opens anything so: a sandbox that judges what is
+# opened lets it pass, since its judge waits here for the start.
+_QUIETLY = os.O_SYNC & ~os.O_DSYNC
 
 FileActions = list[tuple[int, int, int] | tuple[int, int, str, int, int] | tuple[int, int]]
 
@@ -73,6 +79,17 @@ def _open_home() -> int:
         return os.open("/", flags)
 
 
+def _more_descriptors(wrapping: Wrapping | None) -> FileActions:
+    if wrapping is None:
+        return []
+    return [
+        (os.POSIX_SPAWN_DUP2, given, number)
+        if isinstance(given, int)
+        else (os.POSIX_SPAWN_OPEN, number, given, os.O_RDONLY, 0)
+        for number, given in wrapping.descriptors.items()
+    ]
+
+
 class PosixBackend:
     """Starts processes and reaps every child; see :class:`executors.process.base.Backend`.
 
@@ -103,17 +120,18 @@ class PosixBackend:
         ours: list[int] = []
         theirs: list[int] = []
         try:
-            actions = self._connect(request, ours, theirs)
+            start = partial(
+                os.posix_spawn,
+                program,
+                argv,
+                request.env,
+                file_actions=[*self._connect(request, ours, theirs), *_more_descriptors(request.wrapping)],
+                setsid=True,
+                setsigmask=() if request.wrapping is None else request.wrapping.blocked,
+                setsigdef=_DEFAULT_SIGNALS,
+            )
             with self._inside(request.cwd), self._trees.marking() as tree:
-                pid = os.posix_spawn(
-                    program,
-                    argv,
-                    request.env,
-                    file_actions=actions,
-                    setsid=True,
-                    setsigmask=(),
-                    setsigdef=_DEFAULT_SIGNALS,
-                )
+                pid = start() if request.starter is None else request.starter(start)
             tree.leader = pid
             try:
                 process = PosixProcess(self._loop, self, request, pid, tree, ours, observer)
@@ -172,7 +190,7 @@ class PosixBackend:
             ours.append(self._out_of_the_way(os.dup(ours[0])))
             # Opened by name after setsid: that makes it the controlling terminal.
             return [
-                (os.POSIX_SPAWN_OPEN, 0, name, os.O_RDWR, 0),
+                (os.POSIX_SPAWN_OPEN, 0, name, os.O_RDWR | _QUIETLY, 0),
                 (os.POSIX_SPAWN_DUP2, 0, 1),
                 (os.POSIX_SPAWN_DUP2, 0, 2),
             ]
@@ -182,13 +200,18 @@ class PosixBackend:
             ours.append(self._out_of_the_way(reader))
             theirs.append(writer)
             actions.append((os.POSIX_SPAWN_DUP2, writer, target))
-        if request.pipe_stdin:
+        if request.stdin is not None:
+            actions.append((os.POSIX_SPAWN_DUP2, request.stdin, 0))
+        elif request.pipe_stdin:
             reader, writer = os.pipe()
             ours.append(self._out_of_the_way(writer))
             theirs.append(reader)
             actions.append((os.POSIX_SPAWN_DUP2, reader, 0))
         else:
-            actions.append((os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0))
+            actions.append((os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY | _QUIETLY, 0))
+        if request.wrapping is not None:
+            # What its end may be told with.
+            ours.append(self._out_of_the_way(os.dup(theirs[1])))
         return actions
 
     def _out_of_the_way(self, fd: int) -> int:
@@ -273,6 +296,8 @@ class PosixProcess:
         self._master: int | None = None
         self._slave: int | None = None
         self._stdin: InputWriter | None = None
+        self._wrapping = request.wrapping
+        self._stderr: int | None = None
         if request.tty:
             self._master, self._slave, writing = fds
             self._stdin = InputWriter(loop, writing)
@@ -282,8 +307,10 @@ class PosixProcess:
                 OutputReader(loop, fds[0], self._output_stdout, self._output_ended),
                 OutputReader(loop, fds[1], self._output_stderr, self._output_ended),
             ]
-            if request.pipe_stdin:
+            if request.pipe_stdin and request.stdin is None:
                 self._stdin = InputWriter(loop, fds[2])
+            if request.wrapping is not None:
+                self._stderr = fds[-1]
         for reader in self._outputs:
             reader.resume()
 
@@ -340,7 +367,7 @@ class PosixProcess:
         return self._tree.has_members(self._backend.is_live)
 
     def release(self) -> None:
-        self._close_slave()
+        self._close_far_side()
         for reader in self._outputs:
             reader.close()
         if self._stdin is not None:
@@ -350,15 +377,33 @@ class PosixProcess:
         """The backend has collected the exit status."""
         self._running = False
         self._tree.leader = None
-        self._close_slave()
+        if self._wrapping is not None:
+            exit_code, text = self._wrapping.judge_exit(exit_code)
+            self._say(text)
+        self._close_far_side()
         if self._stdin is not None:
             self._stdin.close()
         self._observer.exited(exit_code)
 
-    def _close_slave(self) -> None:
+    def _close_far_side(self) -> None:
+        """Closes what the process writes to, as far as this side has it open, too."""
         if self._slave is not None:
             os.close(self._slave)
             self._slave = None
+        if self._stderr is not None:
+            os.close(self._stderr)
+            self._stderr = None
+
+    def _say(self, text: bytes) -> None:
+        """Adds *text* to what the process has written; it is lost if that has not been read by far."""
+        target = self._slave if self._stderr is None else self._stderr
+        if text and target is not None:
+            room = select.poll()
+            room.register(target, select.POLLOUT)
+            # A pipe that has room takes a short text whole.
+            if any(events & select.POLLOUT for _, events in room.poll(0)):
+                with suppress(OSError):
+                    os.write(target, text[: select.PIPE_BUF])
 
     def _kill_all(self) -> bool:
         return self._tree.kill(self._backend.is_live)

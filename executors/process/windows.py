@@ -8,6 +8,7 @@ from __future__ import annotations
 import _winapi
 import asyncio
 import ctypes
+import functools
 import os
 import stat
 import sys
@@ -122,9 +123,11 @@ class WindowsBackend:
             else:
                 streams = self._connect(request, ours, theirs)
                 flags = api.CREATE_NEW_PROCESS_GROUP | self._no_console_flags
-            job = windows_jobs.Job()
+            job = windows_jobs.Job(confined=request.token is not None)
             attributes.append((api.PROC_THREAD_ATTRIBUTE_JOB_LIST, api.handle_array([int(job)])))
-            handle, pid = self._create(program, line, flags, env.block(), request.cwd, streams, attributes)
+            handle, pid = self._create(
+                program, line, flags, env.block(), request.cwd, streams, attributes, request.token
+            )
         except BaseException:
             for end in ours:
                 api.close_handle(end)
@@ -184,6 +187,7 @@ class WindowsBackend:
         cwd: str,
         streams: Streams,
         attributes: list[tuple[int, Any]],
+        token: int | None,
     ) -> tuple[api.Handle, int]:
         """Returns the process, which runs, and its id."""
         startup = api.StartupInfo(cb=ctypes.sizeof(api.StartupInfo), dwFlags=api.STARTF_USESTDHANDLES)
@@ -197,8 +201,12 @@ class WindowsBackend:
         created = api.ProcessInformation()
         text = line.encode("utf-16-le", "surrogatepass") + b"\0\0"
 
+        create_process = (
+            api.create_process if token is None else functools.partial(api.create_process_as_user, token)
+        )
+
         def create() -> None:
-            api.create_process(
+            create_process(
                 program,
                 ctypes.create_string_buffer(text, len(text)),  # the system writes to it
                 None,

@@ -38,6 +38,7 @@ CTRL_C_EVENT = 0
 CTRL_BREAK_EVENT = 1
 
 kernel32 = ctypes.WinDLL("kernel32", use_last_error=True)
+advapi32 = ctypes.WinDLL("advapi32", use_last_error=True)
 
 
 class StartupInfo(ctypes.Structure):
@@ -98,9 +99,9 @@ def declare(library: Any, name: str, result: Any, *arguments: Any) -> Any:
     return function
 
 
-def checked(name: str, *arguments: Any) -> Callable[..., None]:
-    """Returns a function that raises what the system says where *name* returns FALSE."""
-    function = declare(kernel32, name, wintypes.BOOL, *arguments)
+def checked(name: str, *arguments: Any, library: Any = kernel32) -> Callable[..., None]:
+    """Returns a function that raises what the system says where *name* of *library* returns FALSE."""
+    function = declare(library, name, wintypes.BOOL, *arguments)
 
     def call(*values: Any) -> None:
         if not function(*values):
@@ -122,8 +123,7 @@ _get_exit_code = checked("GetExitCodeProcess", _H, ctypes.POINTER(_D))
 _WAIT_OBJECT_0 = 0
 _wait_for_single_object = declare(kernel32, "WaitForSingleObject", _D, _H, _D)
 open_process_or_null = declare(kernel32, "OpenProcess", _H, _D, wintypes.BOOL, _D)
-create_process = checked(
-    "CreateProcessW",
+_CREATION = (
     wintypes.LPCWSTR,
     _P,
     _P,
@@ -135,6 +135,8 @@ create_process = checked(
     _P,
     ctypes.POINTER(ProcessInformation),
 )
+create_process = checked("CreateProcessW", *_CREATION)
+create_process_as_user = checked("CreateProcessAsUserW", _H, *_CREATION, library=advapi32)
 _initialize_attributes = declare(
     kernel32, "InitializeProcThreadAttributeList", wintypes.BOOL, _P, _D, _D, ctypes.POINTER(ctypes.c_size_t)
 )

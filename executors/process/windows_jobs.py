@@ -20,8 +20,10 @@ assert sys.platform == "win32"
 
 _BASIC_ACCOUNTING_INFORMATION = 1
 _BASIC_PROCESS_ID_LIST = 3
+_BASIC_UI_RESTRICTIONS = 4
 _EXTENDED_LIMIT_INFORMATION = 9
 _KILL_ON_JOB_CLOSE = 0x2000
+_EVERY_UI_RESTRICTION = 0xFF
 _SYNCHRONIZE = 0x00100000
 _QUERY_LIMITED_INFORMATION = 0x1000
 _KILLED = 1
@@ -73,10 +75,11 @@ _LIMITS.BasicLimitInformation.LimitFlags = _KILL_ON_JOB_CLOSE
 class Job:
     """A job object whose members die with its last handle.
 
+    :param confined: whether they are kept from windows, the clipboard and the like of others.
     :raises OSError: the system has no room for another.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, confined: bool = False) -> None:
         value = api.create_job_or_null(None, None)
         if not value:
             raise api.failure()
@@ -84,6 +87,11 @@ class Job:
         api.set_job_information(
             value, _EXTENDED_LIMIT_INFORMATION, ctypes.byref(_LIMITS), ctypes.sizeof(_LIMITS)
         )
+        if confined:
+            limits = wintypes.DWORD(_EVERY_UI_RESTRICTION)
+            api.set_job_information(
+                value, _BASIC_UI_RESTRICTIONS, ctypes.byref(limits), ctypes.sizeof(limits)
+            )
 
     def __int__(self) -> int:
         return int(self._handle)

@@ -19,6 +19,9 @@ class Capabilities(msgspec.Struct, rename="camel", frozen=True):
 
     process_close_stdin: bool = False
     process_resize: bool = False
+    sandbox: tuple[str, ...] | None = None
+    """The names of the sandboxes that were tried and hold on this machine; None while that is not known.
+    ``environment/info`` waits for it."""
 
 
 class EnvironmentInfo(msgspec.Struct, rename="camel", frozen=True, omit_defaults=True):

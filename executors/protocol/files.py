@@ -14,6 +14,8 @@ MAX_HANDLES_PER_CONNECTION = 128
 MAX_WALK_DEPTH = 64
 MAX_WALK_DIRECTORIES = 10_000
 MAX_WALK_ENTRIES = 50_000
+DENIED_BY_SANDBOX = "the sandbox does not allow it"
+"""In the message of the error, an INVALID_REQUEST, of a call that its sandbox kept from something."""
 
 
 class PathParams(msgspec.Struct, omit_defaults=True):

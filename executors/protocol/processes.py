@@ -9,6 +9,7 @@ import msgspec
 from executors.protocol.binary import Base64
 
 Stream = Literal["stdout", "stderr", "pty"]
+SandboxType = Literal["none", "macosSeatbelt", "linuxSeccomp", "windowsRestrictedToken"]
 WriteStatus = Literal["accepted", "unknownProcess", "stdinClosed", "starting"]
 
 
@@ -47,6 +48,10 @@ class ProcessStartParams(msgspec.Struct, rename="camel", omit_defaults=True):
 
 class ProcessStartResult(msgspec.Struct, rename="camel"):
     process_id: str
+    sandbox_type: SandboxType = "none"
+    """The kind of sandbox, by names that released clients know; they take no others."""
+    sandbox_backend: str | msgspec.UnsetType = msgspec.UNSET
+    """The name of the backend that confines the process, such as ``landlock``; absent without a sandbox."""
 
 
 class ProcessOutput(msgspec.Struct, rename="camel"):

@@ -8,6 +8,8 @@ import tempfile
 from contextlib import suppress
 from functools import cache
 
+import msgspec
+
 from executors import __version__
 from executors.protocol.environment import Capabilities, EnvironmentInfo, Shell
 from executors.protocol.path_uri import Convention, PathUri
@@ -42,6 +44,12 @@ def own_environment() -> dict[str, str]:
             if not any(entry.startswith(b"LC_CTYPE=") for entry in file.read().split(b"\0")):
                 del env["LC_CTYPE"]
     return env
+
+
+def with_sandbox(info: EnvironmentInfo, offered: tuple[str, ...] | None) -> EnvironmentInfo:
+    """Returns *info* with the names of the sandboxes that hold here; None for not known yet."""
+    capabilities = msgspec.structs.replace(info.capabilities, sandbox=offered)
+    return msgspec.structs.replace(info, capabilities=capabilities)
 
 
 @cache

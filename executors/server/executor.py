@@ -9,6 +9,10 @@ from typing import Any
 
 from executors.process import SystemBackend
 from executors.process.base import Backend
+from executors.sandbox import make_sandboxes
+from executors.sandbox.choice import Sandboxes
+from executors.sandbox.system import places
+from executors.server.confinements import Confinements
 from executors.server.connection import Connection
 from executors.server.session import Session
 from executors.server.workers import Workers
@@ -24,8 +28,12 @@ _CLOSE_SECONDS = 2.0
 class Executor:
     """Makes a :class:`Connection` of every transport and waits for all of their tasks."""
 
-    def __init__(self, backend: Backend, workers: Workers, tasks: asyncio.TaskGroup) -> None:
+    def __init__(
+        self, backend: Backend, workers: Workers, sandboxes: Sandboxes, tasks: asyncio.TaskGroup
+    ) -> None:
         self._backend = backend
+        self._sandboxes = sandboxes
+        self._places = places()
         self._workers = workers
         self._tasks = tasks
         self._connections: set[Connection] = set()
@@ -67,7 +75,7 @@ class Executor:
             self.unused.set()
 
     def _make_session(self, notify: Callable[[bytes], None]) -> Session:
-        return Session(self._backend, self._workers, notify)
+        return Session(self._backend, self._workers, notify, Confinements(self._sandboxes, self._places))
 
     def _start_task(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         return self._tasks.create_task(coroutine)
@@ -85,7 +93,7 @@ async def open_executor() -> AsyncIterator[Executor]:
     failure: Exception | None = None
     try:
         async with asyncio.TaskGroup() as tasks:
-            executor = Executor(backend, workers, tasks)
+            executor = Executor(backend, workers, make_sandboxes(backend), tasks)
             try:
                 yield executor
             except Exception as error:

@@ -6,22 +6,19 @@ import asyncio
 import logging
 import os
 from asyncio import Future
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
-from executors.filesystem import local, system
-from executors.filesystem.copy import copy
-from executors.filesystem.errors import RefusedError, os_text
+from executors.filesystem import system
 from executors.filesystem.handles import HandleClosedError, ReadHandle, ReplaceHandle
 from executors.filesystem.mounts import all_local
-from executors.filesystem.remove import remove
-from executors.filesystem.walk import walk
+from executors.filesystem.operations import OPERATIONS, translated
 from executors.protocol import methods
 from executors.protocol.binary import decode_base64, encode_base64
 from executors.protocol.environment import Empty
-from executors.protocol.errors import RpcError, internal_error, invalid_params, invalid_request, not_found
+from executors.protocol.errors import RpcError, invalid_params, invalid_request, not_found
 from executors.protocol.files import (
     MAX_BLOCK_BYTES,
     MAX_HANDLE_ID_BYTES,
@@ -49,11 +46,13 @@ from executors.protocol.files import (
 )
 from executors.protocol.path_uri import ForeignPathError, PathUri, PathUriError
 from executors.sandbox.intent import refuse_unsupported
+from executors.sandbox.policy import Policy
 from executors.server.handlers import Handler, handler
+from executors.server.sandboxed_files import SandboxedFiles
 from executors.server.workers import Strand, Workers
 
-P = ParamSpec("P")
 T = TypeVar("T")
+_Answer = Future[T] | Coroutine[Any, Any, T]
 
 CLOSE_SECONDS = 5.0
 """How long :meth:`FileCalls.close` waits for calls that hang."""
@@ -79,10 +78,12 @@ class FileCalls:
     Calls run concurrently, but those on one handle in the order in which they came.
 
     :param platform: this machine's, as in ``environmentInfo``.
+    :param sandboxed: makes the calls that are to be kept to something; None where no sandbox is to be had.
     """
 
-    def __init__(self, workers: Workers, platform: str) -> None:
+    def __init__(self, workers: Workers, platform: str, sandboxed: SandboxedFiles | None = None) -> None:
         self._workers = workers
+        self._sandboxed = sandboxed
         self._platform = platform
         self._files: dict[str, _OpenFile] = {}
         self._ending: set[_OpenFile] = set()
@@ -107,12 +108,16 @@ class FileCalls:
         ]
 
     async def close(self) -> None:
-        """Ends every handle; a file that was being replaced keeps its old content.
+        """Ends every handle, and the processes of sandboxed calls.
+
+        A file that was being replaced keeps its old content.
 
         A handle with a call that hangs is ended when the call returns. Nobody waits for that
         longer than :data:`CLOSE_SECONDS`.
         """
         self._closed = True
+        if self._sandboxed is not None:
+            await self._sandboxed.close()
         files = [*self._files.values(), *self._ending]
         self._files.clear()
         if not files:
@@ -127,69 +132,108 @@ class FileCalls:
 
     # Files by their path
 
-    def _read_file(self, params: PathParams) -> Future[ReadFileResult]:
-        path = self._path(params.path, params.sandbox)
-        return self._workers.submit(_translated, "read {}", (path,), _read_file, path)
+    def _read_file(self, params: PathParams) -> _Answer[ReadFileResult]:
+        return self._run("readFile", (params.path,), params.sandbox, {}, _content_read)
 
     def _file_bytes(self, params: PathParams) -> int:
-        """About the size of the reply; where asking could hang, a guess."""
-        if not all_local():
+        """About the size of the reply; where asking could hang or is not allowed, a guess."""
+        if params.sandbox is not None or not all_local():
             return MAX_BLOCK_BYTES
         try:
-            return os.stat(self._path(params.path, None)).st_size * 4 // 3
+            return os.stat(self._path(params.path)).st_size * 4 // 3
         except OSError:
             return 0
 
-    def _write_file(self, params: WriteFileParams) -> Future[Empty]:
-        path = self._path(params.path, params.sandbox)
-        return self._workers.submit(_translated, "write {}", (path,), _write_file, path, params)
+    def _write_file(self, params: WriteFileParams) -> _Answer[Empty]:
+        content = partial(decode_base64, params.data_base64, "dataBase64")
+        return self._run("writeFile", (params.path,), params.sandbox, {}, _nothing, content)
 
-    def _create_directory(self, params: CreateDirectoryParams) -> Future[Empty]:
-        path = self._path(params.path, params.sandbox)
-        call = partial(local.create_directory, path, recursive=params.recursive is not False)
-        return self._workers.submit(_translated, "create the directory {}", (path,), _void, call)
+    def _create_directory(self, params: CreateDirectoryParams) -> _Answer[Empty]:
+        options = {"recursive": params.recursive is not False}
+        return self._run("createDirectory", (params.path,), params.sandbox, options, _nothing)
 
-    def _remove(self, params: RemoveParams) -> Future[Empty]:
-        path = self._path(params.path, params.sandbox)
-        call = partial(remove, path, recursive=params.recursive is not False, force=params.force is not False)
-        return self._workers.submit(_translated, "remove {}", (path,), _void, call)
+    def _remove(self, params: RemoveParams) -> _Answer[Empty]:
+        options = {"recursive": params.recursive is not False, "force": params.force is not False}
+        return self._run("remove", (params.path,), params.sandbox, options, _nothing)
 
-    def _copy(self, params: CopyParams) -> Future[Empty]:
-        source = self._path(params.source_path, params.sandbox)
-        destination = self._path(params.destination_path, None)
-        call = partial(copy, source, destination, recursive=params.recursive)
-        return self._workers.submit(_translated, "copy {} to {}", (source, destination), _void, call)
+    def _copy(self, params: CopyParams) -> _Answer[Empty]:
+        uris = (params.source_path, params.destination_path)
+        return self._run("copy", uris, params.sandbox, {"recursive": params.recursive}, _nothing)
 
-    def _canonicalize(self, params: PathParams) -> CanonicalizeResult | Future[CanonicalizeResult]:
-        path = self._path(params.path, params.sandbox)
-        return self._at_once("canonicalize {}", path, _canonicalize)
+    def _canonicalize(self, params: PathParams) -> CanonicalizeResult | _Answer[CanonicalizeResult]:
+        return self._at_once("canonicalize", params, CanonicalizeResult)
 
-    def _get_metadata(self, params: PathParams) -> Metadata | Future[Metadata]:
-        path = self._path(params.path, params.sandbox)
-        return self._at_once("get the metadata of {}", path, local.metadata)
+    def _get_metadata(self, params: PathParams) -> Metadata | _Answer[Metadata]:
+        return self._at_once("getMetadata", params, Metadata)
 
-    def _read_directory(self, params: PathParams) -> Future[ReadDirectoryResult]:
-        path = self._path(params.path, params.sandbox)
-        return self._workers.submit(_translated, "read the directory {}", (path,), _read_directory, path)
+    def _read_directory(self, params: PathParams) -> _Answer[ReadDirectoryResult]:
+        return self._run("readDirectory", (params.path,), params.sandbox, {}, _as_it_is)
 
-    def _walk(self, params: WalkParams) -> Future[WalkResult]:
-        path = self._path(params.path, params.sandbox)
-        call = partial(walk, path, **_walk_limits(params.options or WalkOptions()))
-        return self._workers.submit(_translated, "walk {}", (path,), call)
+    def _walk(self, params: WalkParams) -> _Answer[WalkResult]:
+        policy = self._policy(params.sandbox)
+        path = self._path(params.path)
+        options = _walk_limits(params.options or WalkOptions())
+        return self._make("walk", (path,), policy, options, _as_it_is)
 
-    def _at_once(self, what: str, path: str, call: Callable[[str], T]) -> T | Future[T]:
-        """Makes a quick call here where it cannot hang: a thread would cost ten times as much."""
-        if all_local():
-            return _translated(what, (path,), call, path)
-        return self._workers.submit(_translated, what, (path,), call, path)
+    def _run(
+        self,
+        name: str,
+        uris: tuple[str, ...],
+        sandbox: Any,
+        options: Mapping[str, bool | int],
+        to_wire: Callable[[Any], T],
+        content: Callable[[], bytes] | None = None,
+    ) -> _Answer[T]:
+        """Has an operation made, where the intent *sandbox* wants it.
 
-    def _path(self, uri: str, sandbox: Any) -> str:
+        :raises RpcError: INVALID_PARAMS: the intent cannot be enforced here; else as :meth:`_path`.
+        """
+        policy = self._policy(sandbox)
+        paths = tuple(self._path(uri) for uri in uris)
+        return self._make(name, paths, policy, options, to_wire, content)
+
+    def _make(
+        self,
+        name: str,
+        paths: tuple[str, ...],
+        policy: Policy | None,
+        options: Mapping[str, bool | int],
+        to_wire: Callable[[Any], T],
+        content: Callable[[], bytes] | None = None,
+    ) -> _Answer[T]:
+        if policy is None:
+            return self._workers.submit(_made_here, name, paths, options, to_wire, content)
+        assert self._sandboxed is not None
+        return self._sandboxed.call(policy, name, paths, options, to_wire, content)
+
+    def _at_once(self, name: str, params: PathParams, kind: type[T]) -> T | _Answer[T]:
+        """Makes a quick call here where it cannot hang: a thread would cost ten times as much.
+
+        :param kind: of what it results in.
+        """
+        policy = self._policy(params.sandbox)
+        paths = (self._path(params.path),)
+        if policy is None and all_local():
+            made: T = _made_here(name, paths, {}, _as_it_is, None)
+            return made
+        return self._make(name, paths, policy, {}, _as_it_is)
+
+    def _policy(self, sandbox: Any) -> Policy | None:
+        """Returns what a call is to be kept to; None for nothing.
+
+        :raises RpcError: INVALID_PARAMS: *sandbox* is malformed or cannot be enforced here.
+        """
+        if self._sandboxed is None:
+            refuse_unsupported(sandbox)
+            return None
+        return self._sandboxed.policy(sandbox)
+
+    def _path(self, uri: str) -> str:
         """Returns the native path, exact and without a trailing separator.
 
-        :raises RpcError: INVALID_PARAMS: *sandbox* cannot be enforced here, or *uri* is no file
-            URI or one that no file can have; INVALID_REQUEST: it is of another operating system.
+        :raises RpcError: INVALID_PARAMS: *uri* is no file URI, or one that no file can have;
+            INVALID_REQUEST: it is of another operating system.
         """
-        refuse_unsupported(sandbox)
         try:
             path = PathUri.parse(uri).to_native(self._platform)
         except ForeignPathError as error:
@@ -208,7 +252,12 @@ class FileCalls:
     # Files by handle
 
     def _open(self, params: OpenParams) -> Future[HandleParams]:
-        path = self._path(params.path, params.sandbox)
+        if self._policy(params.sandbox) is not None:
+            raise invalid_params(
+                "field `sandbox`: there are no file handles under a sandbox: read or write the file as a "
+                "whole (fs/readFile, fs/writeFile)"
+            )
+        path = self._path(params.path)
         id = params.handle_id
         if len(id.encode()) > MAX_HANDLE_ID_BYTES:
             raise invalid_request(f"file handle ID must not exceed {MAX_HANDLE_ID_BYTES} bytes")
@@ -262,7 +311,7 @@ class FileCalls:
                 if self._files.get(file.id) is file:
                     del self._files[file.id]
 
-        future = file.strand.submit(_translated, what, (file.path,), call, *args)
+        future = file.strand.submit(translated, what, (file.path,), call, *args)
         future.add_done_callback(forget_if_ended)
         return future
 
@@ -270,55 +319,33 @@ class FileCalls:
 # On the worker threads
 
 
-def _translated(
-    what: str, paths: tuple[str, ...], call: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+def _made_here(
+    name: str,
+    paths: tuple[str, ...],
+    options: Mapping[str, bool | int],
+    to_wire: Callable[[Any], T],
+    content: Callable[[], bytes] | None,
 ) -> T:
-    """Makes the call.
-
-    :param what: what is tried, with a place for each of *paths*; for the error.
-    :raises RpcError: for what the operating system or this executor refuses.
-    """
-    try:
-        return call(*args, **kwargs)
-    except RefusedError as error:
-        raise invalid_request(str(error)) from None
-    except OSError as error:
-        tried = what.format(*(f"`{system.display(path)}`" for path in paths))
-        found = os_text(error)
-        name = error.filename
-        if isinstance(name, str) and os.path.isabs(name) and name not in paths:
-            found = f"`{system.display(name)}`: {found}"
-        raise _kind_of_refusal(error)(f"cannot {tried}: {found}") from None
+    operation = OPERATIONS[name]
+    data = () if content is None else (content(),)
+    return to_wire(translated(operation.what, paths, operation.call, *paths, *data, **options))
 
 
-def _kind_of_refusal(error: OSError) -> Callable[[str], RpcError]:
-    if isinstance(error, FileNotFoundError):
-        return not_found
-    if isinstance(error, PermissionError):
-        return invalid_request
-    return internal_error
+def _as_it_is(result: T) -> T:
+    return result
+
+
+def _nothing(result: None) -> Empty:
+    return _DONE
+
+
+def _content_read(content: bytes) -> ReadFileResult:
+    return ReadFileResult(encode_base64(content))
 
 
 def _void(call: Callable[[], None]) -> Empty:
     call()
     return _DONE
-
-
-def _read_file(path: str) -> ReadFileResult:
-    return ReadFileResult(encode_base64(local.read_file(path)))
-
-
-def _write_file(path: str, params: WriteFileParams) -> Empty:
-    local.write_file(path, decode_base64(params.data_base64, "dataBase64"))
-    return _DONE
-
-
-def _canonicalize(path: str) -> CanonicalizeResult:
-    return CanonicalizeResult(str(PathUri.from_native(system.canonicalize(path), system.CONVENTION)))
-
-
-def _read_directory(path: str) -> ReadDirectoryResult:
-    return ReadDirectoryResult(local.read_directory(path))
 
 
 def _open(id: str, handle: ReadHandle | ReplaceHandle) -> HandleParams:

@@ -23,8 +23,11 @@ from executors.protocol.processes import (
     Stream,
     WriteStatus,
 )
+from executors.sandbox.denial import TAIL_BYTES, Judge
 
 _REMEMBERED_WRITES = 4096
+# How long the exit of a sandboxed process that failed waits for the output that may tell why.
+_GRACE_SECONDS = 0.05
 _MAX_QUEUED_WRITES_BYTES = 64 * 1024 * 1024
 
 Notify = Callable[[bytes], None]
@@ -35,13 +38,26 @@ class ManagedProcess:
 
     :param notify: sends a notification to the client.
     :param on_closed: called once, when the last event is out.
+    :param judge: tells whether the sandbox of the process kept it from something; None without a sandbox.
     """
 
-    def __init__(self, process_id: str, notify: Notify, on_closed: Callable[[ManagedProcess], None]) -> None:
+    def __init__(
+        self,
+        process_id: str,
+        notify: Notify,
+        on_closed: Callable[[ManagedProcess], None],
+        judge: Judge | None = None,
+    ) -> None:
         self.process_id = process_id
         self.log = OutputLog()
         self._notify = notify
         self._on_closed = on_closed
+        self._judge = judge
+        self._denied = False
+        self._has_ended = False
+        # Of a process that has ended, while its output may yet tell why.
+        self._unpublished_exit: int | None = None
+        self._grace: asyncio.TimerHandle | None = None
         self._output_open = True
         self._waiters: set[asyncio.Future[None]] = set()
         self._writes: OrderedDict[str, None] = OrderedDict()
@@ -64,10 +80,6 @@ class ManagedProcess:
         """
         self._child = backend.spawn(request, self)
 
-    @property
-    def has_exited(self) -> bool:
-        return self.log.exit_code is not None
-
     def output(self, stream: Stream, data: bytes) -> None:
         seq = self.log.append(stream, data)
         self._notify(
@@ -76,18 +88,46 @@ class ManagedProcess:
         self._wake()
 
     def exited(self, exit_code: int) -> None:
+        self._has_ended = True
+        denied = False if self._judge is None else self._judge.by_evidence(exit_code)
+        if denied is not None:
+            self._publish_exit(exit_code, denied)
+            return
+        self._unpublished_exit = exit_code
+        if self._output_open:
+            loop = asyncio.get_running_loop()
+            self._grace = loop.call_later(_GRACE_SECONDS, self._judge_output)
+        else:
+            self._judge_output()
+
+    def output_closed(self) -> None:
+        self._output_open = False
+        if self._unpublished_exit is not None:
+            self._judge_output()
+        else:
+            self._close_if_over()
+
+    def _judge_output(self) -> None:
+        assert self._judge is not None and self._unpublished_exit is not None
+        exit_code, self._unpublished_exit = self._unpublished_exit, None
+        self._end_grace()
+        self._publish_exit(exit_code, self._judge.by_output(exit_code, self.log.tails(TAIL_BYTES)))
+
+    def _publish_exit(self, exit_code: int, denied: bool) -> None:
+        self._denied = denied
         seq = self.log.mark_exited(exit_code)
-        exited = ProcessExited(self.process_id, seq, exit_code)
+        exited = ProcessExited(self.process_id, seq, exit_code, denied)
         self._notify(encode_notification(PROCESS_EXITED.name, exited))
         self._wake()
         self._close_if_over()
 
-    def output_closed(self) -> None:
-        self._output_open = False
-        self._close_if_over()
+    def _end_grace(self) -> None:
+        if self._grace is not None:
+            self._grace.cancel()
+            self._grace = None
 
     def _close_if_over(self) -> None:
-        if self.has_exited and not self._output_open:
+        if self.log.exit_code is not None and not self._output_open:
             seq = self.log.mark_closed()
             closed = ProcessClosed(self.process_id, seq)
             self._notify(encode_notification(PROCESS_CLOSED.name, closed))
@@ -119,10 +159,11 @@ class ManagedProcess:
         return ProcessReadResult(
             chunks=[OutputChunk(chunk.seq, chunk.stream, encode_base64(chunk.data)) for chunk in chunks],
             next_seq=next_seq,
-            exited=self.has_exited,
+            exited=log.exit_code is not None,
             exit_code=log.exit_code,
             closed=log.closed,
             failure=None,
+            sandbox_denied=self._denied,
         )
 
     def write(self, data: bytes, write_id: str) -> tuple[WriteStatus, asyncio.Future[None] | None]:
@@ -133,7 +174,7 @@ class ManagedProcess:
         """
         if write_id in self._writes:
             return "accepted", None
-        if self.has_exited:
+        if self._has_ended:
             return "stdinClosed", None
         if self._waiting_bytes + len(data) > _MAX_QUEUED_WRITES_BYTES:
             raise invalid_request(
@@ -159,7 +200,7 @@ class ManagedProcess:
         """
         :raises io.UnsupportedOperation: stdin is a terminal.
         """
-        if self.has_exited:
+        if self._has_ended:
             return "stdinClosed"
         self._child.close_stdin()
         return "accepted"
@@ -185,7 +226,7 @@ class ManagedProcess:
         :returns: whether the process itself was running.
         :raises TimeoutError: some resist.
         """
-        running = not self.has_exited
+        running = not self._has_ended
         await self._child.terminate()
         return running
 
@@ -195,6 +236,7 @@ class ManagedProcess:
 
     def release(self) -> None:
         """Stops reading output; after the session's end nobody is there to hear of it."""
+        self._end_grace()
         self._child.release()
 
     def _wake(self) -> None:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import io
 from collections import OrderedDict
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from contextlib import suppress
+from typing import Final
+
+import msgspec
 
 from executors.process import ENVIRONMENT_RULES
 from executors.process.base import Backend, ChildProcess, SpawnRequest
 from executors.protocol import methods
 from executors.protocol.binary import decode_base64
 from executors.protocol.environment import Empty
-from executors.protocol.errors import internal_error, invalid_params, invalid_request
+from executors.protocol.errors import RpcError, internal_error, invalid_params, invalid_request
 from executors.protocol.path_uri import ForeignPathError, PathUri, PathUriError
 from executors.protocol.processes import (
     ProcessParams,
@@ -26,15 +29,23 @@ from executors.protocol.processes import (
     ProcessTerminateResult,
     ProcessWriteParams,
     ProcessWriteResult,
+    SandboxType,
     WriteStatus,
 )
 from executors.sandbox.intent import refuse_unsupported
+from executors.sandbox.policy import Policy
+from executors.server.confinements import Confined, Confinements
 from executors.server.environment import own_environment
 from executors.server.handlers import Handler, handler
 from executors.server.managed_process import ManagedProcess, Notify
 
 _MAX_CLOSED = 1024
 _MAX_CLOSED_OUTPUT_BYTES = 64 * 1024 * 1024
+_SANDBOX_TYPES: Final[Mapping[str, SandboxType]] = {
+    "linux": "linuxSeccomp",
+    "macos": "macosSeatbelt",
+    "windows": "windowsRestrictedToken",
+}
 _MAX_WAITING_READS = 16 * 1024
 _MAX_TERMINAL_SIZE = 65535
 # As good as for ever, and still a number of seconds that a float can hold.
@@ -47,14 +58,24 @@ class ProcessCalls:
     An id stays taken, and its output readable, until its process has closed and 1,024 others
     or 64 MiB of output have closed after it.
 
+    An id is taken as soon as its start is called for, also while a sandbox has yet to be proved.
+
     :param notify: sends a notification to the client.
+    :param confinements: of the same session; None where there is no sandbox to be had.
     """
 
-    def __init__(self, backend: Backend, platform: str, notify: Notify) -> None:
+    def __init__(
+        self, backend: Backend, platform: str, notify: Notify, confinements: Confinements | None = None
+    ) -> None:
         self._backend = backend
+        self._confinements = confinements
         self._platform = platform
         self._notify = notify
         self._processes: dict[str, ManagedProcess] = {}
+        self._starting: dict[str, ProcessStartParams] = {}
+        self._confined: dict[ManagedProcess, Confined] = {}
+        # Whose process is over, where something that it started may still run.
+        self._confined_left: list[tuple[Confined, ChildProcess]] = []
         self._closed: OrderedDict[str, ManagedProcess] = OrderedDict()
         self._closed_output = 0
         # Of processes that are forgotten, where something that they started may still run.
@@ -108,17 +129,16 @@ class ProcessCalls:
         if errors:
             raise ExceptionGroup("processes could not be ended", errors)
 
-    def _start(self, params: ProcessStartParams) -> ProcessStartResult:
+    def _start(self, params: ProcessStartParams) -> ProcessStartResult | Awaitable[ProcessStartResult]:
         if not params.argv:
             raise invalid_params("argv must not be empty")
         cwd = self._native_cwd(params.cwd)
-        refuse_unsupported(params.sandbox)
         if params.enforce_managed_network or params.managed_network is not None:
             raise invalid_params(
                 "this executor cannot control the network of a process: leave `enforceManagedNetwork` and "
                 "`managedNetwork` out, or use an executor that can"
             )
-        if params.process_id in self._processes:
+        if params.process_id in self._processes or params.process_id in self._starting:
             raise invalid_request(f"process {params.process_id} already exists")
         env = params.env
         if params.env_policy is not None:
@@ -132,22 +152,81 @@ class ProcessCalls:
             tty=params.tty,
             pipe_stdin=bool(params.pipe_stdin),
         )
-        process = ManagedProcess(params.process_id, self._notify, self._process_closed)
+        if self._confinements is None:
+            refuse_unsupported(params.sandbox)
+            return self._spawn(params, request)
+        policy = self._confinements.policy(params.sandbox, env)
+        if policy is None:
+            return self._spawn(params, request)
+        self._give_back_left()
+        confined = self._confinements.take_now(policy)
+        if confined is None:
+            self._starting[params.process_id] = params
+            return self._start_later(self._confinements, params, request, policy)
+        return self._spawn_confined(self._confinements, confined, params, request)
+
+    async def _start_later(
+        self,
+        confinements: Confinements,
+        params: ProcessStartParams,
+        request: SpawnRequest,
+        policy: Policy,
+    ) -> ProcessStartResult:
+        """Starts a process once the sandbox for it has proved itself."""
         try:
+            confined = await confinements.take(policy)
+        finally:
+            is_called_off = self._starting.get(params.process_id) is not params
+            if not is_called_off:
+                del self._starting[params.process_id]
+        if is_called_off:
+            confinements.give_back(confined)
+            raise invalid_request(f"process {params.process_id} was terminated before it was started")
+        return self._spawn_confined(confinements, confined, params, request)
+
+    def _spawn_confined(
+        self,
+        confinements: Confinements,
+        confined: Confined,
+        params: ProcessStartParams,
+        request: SpawnRequest,
+    ) -> ProcessStartResult:
+        try:
+            result = self._spawn(params, request, confined)
+        except BaseException:
+            confinements.give_back(confined)
+            raise
+        self._confined[self._processes[params.process_id]] = confined
+        return result
+
+    def _spawn(
+        self, params: ProcessStartParams, request: SpawnRequest, confined: Confined | None = None
+    ) -> ProcessStartResult:
+        result = ProcessStartResult(params.process_id)
+        where, judge = "", None
+        if confined is not None:
+            result.sandbox_type = _SANDBOX_TYPES[self._platform]
+            result.sandbox_backend = confined.backend.name
+            where = f" in the sandbox of {confined.backend.name}"
+            judge = confined.judge(request.cwd)
+        process = ManagedProcess(params.process_id, self._notify, self._process_closed, judge)
+        try:
+            if confined is not None and judge is not None:
+                request = msgspec.structs.replace(confined.confinement.wrap(request), starter=judge.start)
             process.start(self._backend, request)
         except OSError as error:
-            raise internal_error(f"cannot start {params.argv[0]!r} in {params.cwd}: {error}") from None
+            raise internal_error(f"cannot start {params.argv[0]!r} in {params.cwd}{where}: {error}") from None
         except ValueError as error:
-            raise invalid_params(f"cannot start {params.argv[0]!r}: {error}") from None
+            raise invalid_params(f"cannot start {params.argv[0]!r}{where}: {error}") from None
         self._processes[params.process_id] = process
         if self._paused:
             process.pause_output()
-        return ProcessStartResult(params.process_id)
+        return result
 
     def _read(self, params: ProcessReadParams) -> ProcessReadResult | Awaitable[ProcessReadResult]:
         process = self._processes.get(params.process_id)
         if process is None:
-            raise invalid_request(f"unknown process id {params.process_id}")
+            raise self._unknown(params.process_id)
         after_seq = _not_negative("afterSeq", params.after_seq) or 0
         max_bytes = _not_negative("maxBytes", params.max_bytes)
         wait_ms = min(_not_negative("waitMs", params.wait_ms) or 0, _MAX_WAIT_MS)
@@ -179,14 +258,14 @@ class ProcessCalls:
         data = decode_base64(params.chunk, "chunk")
         process = self._processes.get(params.process_id)
         if process is None:
-            return ProcessWriteResult("unknownProcess")
+            return ProcessWriteResult(self._unknown_status(params.process_id))
         status, room = process.write(data, params.write_id)
         return ProcessWriteResult(status) if room is None else _answer_after(room, status)
 
     def _close_stdin(self, params: ProcessParams) -> ProcessWriteResult:
         process = self._processes.get(params.process_id)
         if process is None:
-            return ProcessWriteResult("unknownProcess")
+            return ProcessWriteResult(self._unknown_status(params.process_id))
         try:
             return ProcessWriteResult(process.close_stdin())
         except io.UnsupportedOperation as error:
@@ -194,6 +273,8 @@ class ProcessCalls:
 
     def _signal(self, params: ProcessSignalParams) -> Empty:
         # As with terminate, a process that is over and forgotten is no mistake of the client.
+        if params.process_id in self._starting:
+            raise self._unknown(params.process_id)
         process = self._processes.get(params.process_id)
         if process is not None:
             try:
@@ -208,7 +289,7 @@ class ProcessCalls:
                 raise invalid_params(f"field `{name}`: {value} is not between 1 and {_MAX_TERMINAL_SIZE}")
         process = self._processes.get(params.process_id)
         if process is None:
-            raise invalid_request(f"unknown process id {params.process_id}")
+            raise self._unknown(params.process_id)
         try:
             process.resize(params.rows, params.cols)
         except io.UnsupportedOperation as error:
@@ -217,6 +298,8 @@ class ProcessCalls:
 
     async def _terminate(self, params: ProcessParams) -> ProcessTerminateResult:
         process = self._processes.get(params.process_id)
+        # Its start finds that out.
+        self._starting.pop(params.process_id, None)
         try:
             for entry in [one for one in self._left_behind if one[0] == params.process_id]:
                 await entry[1].terminate()
@@ -228,6 +311,14 @@ class ProcessCalls:
         except TimeoutError as error:
             raise internal_error(str(error)) from None
 
+    def _unknown(self, process_id: str) -> RpcError:
+        if process_id in self._starting:
+            return invalid_request(f"process {process_id} is starting: wait for the reply to its start")
+        return invalid_request(f"unknown process id {process_id}")
+
+    def _unknown_status(self, process_id: str) -> WriteStatus:
+        return "starting" if process_id in self._starting else "unknownProcess"
+
     def _native_cwd(self, text: str) -> str:
         try:
             return PathUri.parse(text).to_native(self._platform)
@@ -237,6 +328,10 @@ class ProcessCalls:
             raise invalid_params(f"field `cwd`: {error}") from None
 
     def _process_closed(self, process: ManagedProcess) -> None:
+        confined = self._confined.pop(process, None)
+        if confined is not None:
+            self._confined_left.append((confined, process.child))
+            self._give_back_left()
         self._closed[process.process_id] = process
         self._closed_output += process.log.memory
         while len(self._closed) > _MAX_CLOSED or (
@@ -247,6 +342,17 @@ class ProcessCalls:
                 self._left_behind.append((process_id, oldest.child))
             self._closed_output -= oldest.log.memory
             del self._processes[process_id]
+
+    def _give_back_left(self) -> None:
+        """Lets go of confinements in which nothing runs any more."""
+        assert self._confinements is not None
+        still = []
+        for confined, child in self._confined_left:
+            if child.has_left_any():
+                still.append((confined, child))
+            else:
+                self._confinements.give_back(confined)
+        self._confined_left = still
 
 
 def _not_negative(name: str, value: int | None) -> int | None:

@@ -9,10 +9,12 @@ from collections.abc import Callable
 from executors.process.base import Backend
 from executors.protocol import methods
 from executors.protocol.environment import Empty, EnvironmentInfo, EnvironmentStatus
-from executors.server.environment import PLATFORM, environment_info
+from executors.server.confinements import Confinements
+from executors.server.environment import PLATFORM, environment_info, with_sandbox
 from executors.server.file_calls import FileCalls
 from executors.server.handlers import Handler, handler
 from executors.server.process_calls import ProcessCalls
+from executors.server.sandboxed_files import SandboxedFiles
 from executors.server.workers import Workers
 
 _log = logging.getLogger(__name__)
@@ -22,13 +24,24 @@ class Session:
     """Ends with its connection: processes are killed, handles closed.
 
     :param notify: sends a notification to the client.
+    :param confinements: of this session alone.
     """
 
-    def __init__(self, backend: Backend, workers: Workers, notify: Callable[[bytes], None]) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        workers: Workers,
+        notify: Callable[[bytes], None],
+        confinements: Confinements | None = None,
+    ) -> None:
         self.session_id = str(uuid.uuid4())
-        self.environment_info = environment_info(backend.can_resize)
-        self.processes = ProcessCalls(backend, PLATFORM, notify)
-        self.files = FileCalls(workers, PLATFORM)
+        self._info = environment_info(backend.can_resize)
+        self.processes = ProcessCalls(backend, PLATFORM, notify, confinements)
+        self._confinements = confinements
+        sandboxed = None
+        if confinements is not None:
+            sandboxed = SandboxedFiles(backend, workers, confinements.separate())
+        self.files = FileCalls(workers, PLATFORM, sandboxed)
 
     def handlers(self) -> dict[str, Handler]:
         """Returns all that may be called once the handshake is over, by name."""
@@ -47,9 +60,18 @@ class Session:
             for error in group.exceptions:
                 _log.error("session %s: %s", self.session_id, error)
         await self.files.close()
+        if self._confinements is not None:
+            self._confinements.close()
 
-    def _environment_info(self, params: Empty) -> EnvironmentInfo:
-        return self.environment_info
+    @property
+    def environment_info(self) -> EnvironmentInfo:
+        """What is known by now."""
+        offered = None if self._confinements is None else self._confinements.offered_by_now()
+        return with_sandbox(self._info, offered)
+
+    async def _environment_info(self, params: Empty) -> EnvironmentInfo:
+        offered = () if self._confinements is None else await self._confinements.offered()
+        return with_sandbox(self._info, offered)
 
     def _environment_status(self, params: Empty) -> EnvironmentStatus:
         return EnvironmentStatus("ready")

@@ -3,17 +3,22 @@
 from executors.protocol.environment import EnvironmentInfo
 from executors.protocol.path_uri import PathUri
 from executors.protocol.processes import EnvPolicy
+from executors.protocol.sandbox import SandboxIntent
 from harness.client.client import Client, connect, connect_stdio
 from harness.client.errors import (
     BadReply,
     CallTimeout,
     ClientError,
+    CommandDenied,
     CommandFailed,
     ConnectFailed,
     ConnectionLost,
+    FileDenied,
     OutputLost,
     OutputOverflow,
     RpcError,
+    SandboxDenied,
+    SandboxRefused,
     StdinClosed,
     Unsupported,
 )
@@ -31,6 +36,7 @@ __all__ = [
     "Client",
     "ClientError",
     "ClosedEvent",
+    "CommandDenied",
     "CommandFailed",
     "Completed",
     "ConnectFailed",
@@ -39,6 +45,7 @@ __all__ = [
     "EnvironmentInfo",
     "Event",
     "ExitedEvent",
+    "FileDenied",
     "Files",
     "LinkOptions",
     "OutputEvent",
@@ -48,6 +55,9 @@ __all__ = [
     "Process",
     "ReadHandle",
     "RpcError",
+    "SandboxDenied",
+    "SandboxIntent",
+    "SandboxRefused",
     "StartOptions",
     "StdinClosed",
     "Unsupported",

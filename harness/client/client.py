@@ -10,8 +10,6 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import IO, Final, TypeVar, Unpack
 
-import msgspec
-
 from executors.protocol.binary import decode_base64
 from executors.protocol.environment import Empty, EnvironmentInfo, InitializeParams
 from executors.protocol.errors import RpcError
@@ -37,13 +35,21 @@ from executors.protocol.processes import (
 )
 from harness.client.calls import Pending
 from harness.client.connection import Connection
-from harness.client.errors import BadReply, ClientError, CommandFailed, ConnectFailed, ConnectionLost
+from harness.client.errors import (
+    BadReply,
+    ClientError,
+    CommandDenied,
+    CommandFailed,
+    ConnectFailed,
+    ConnectionLost,
+)
 from harness.client.events import ClosedEvent, Completed, Event, ExitedEvent, OutputEvent
 from harness.client.files import Files
 from harness.client.flow import BufferLimits
 from harness.client.links import Link, LinkOptions, open_stdio, open_websocket
 from harness.client.order import Order
 from harness.client.process import Process, StartOptions
+from harness.client.sandbox import encode, told_apart
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -109,6 +115,7 @@ class Client:
 
         :raises RpcError: INVALID_PARAMS for a bad *cwd* or an empty *argv*, INTERNAL_ERROR with the
             operating system's text if it cannot be started.
+        :raises SandboxRefused: the executor does not enforce the intent; nothing was started.
         """
         params = self._start_params(argv, options)
         id = params.process_id
@@ -118,7 +125,8 @@ class Client:
         if fresh:
             self._processes[id] = process, Order(id)
         try:
-            await self.call(PROCESS_START, params)
+            with told_apart(params.sandbox is not None):
+                await self.call(PROCESS_START, params)
         except asyncio.CancelledError:
             # Whether it starts is unknown, and nobody will have a handle to it. Where the id was in
             # use, it names another process.
@@ -149,13 +157,15 @@ class Client:
 
         :param input: all that it can read from its standard input.
         :raises CommandFailed: with *check*, its exit code is not 0.
+        :raises CommandDenied: with *check*, it failed since its sandbox kept it from something.
         """
         if input is not None:
             options.setdefault("stdin", True)
         async with await self.start(argv, **options) as process:
             completed = await process.communicate(input)
         if check and completed.exit_code != 0:
-            raise CommandFailed(process.argv, completed.exit_code, completed.stdout, completed.stderr)
+            error = CommandDenied if completed.sandbox_denied else CommandFailed
+            raise error(process.argv, completed.exit_code, completed.stdout, completed.stderr)
         return completed
 
     async def close(self) -> None:
@@ -198,7 +208,7 @@ class Client:
             pipe_stdin=options.get("stdin", False) or None,
             arg0=options.get("arg0"),
             env_policy=policy,
-            sandbox=None if sandbox is None else msgspec.Raw(msgspec.json.encode(sandbox)),
+            sandbox=None if sandbox is None else encode(sandbox),
             enforce_managed_network=options.get("enforce_managed_network"),
         )
 

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from executors.protocol.errors import RpcError
 
 __all__ = [
     "BadReply",
     "CallTimeout",
     "ClientError",
+    "CommandDenied",
     "CommandFailed",
     "ConnectFailed",
     "ConnectionLost",
+    "FileDenied",
     "OutputLost",
     "OutputOverflow",
     "RpcError",
+    "SandboxDenied",
+    "SandboxRefused",
     "StdinClosed",
     "Unsupported",
 ]
+
+_SHOWN_BYTES: Final = 2000
 
 
 class ClientError(Exception):
@@ -102,7 +110,50 @@ class CommandFailed(ClientError):
 
     def __str__(self) -> str:
         text = f"command {self.argv!r} ended with exit code {self.exit_code}"
-        for name, data in (("stdout", self.stdout), ("stderr", self.stderr)):
-            if data:
-                text += f"\n{name} ends: {data[-2000:].decode(errors='backslashreplace')}"
-        return text
+        return text + _ends(self.stdout, self.stderr)
+
+
+class SandboxRefused(ClientError, RpcError):
+    """The executor does not take the intent of a call: it is malformed, or nothing there enforces it.
+
+    Nothing was started or touched.
+    """
+
+
+class SandboxDenied(ClientError):
+    """A sandbox kept something from being done."""
+
+
+class CommandDenied(SandboxDenied):
+    """A command failed, and by what the executor has found, since its sandbox kept it from something.
+
+    What it did before that is done.
+
+    :ivar exit_code: 128+n for a death by signal n on POSIX; signed 32-bit on Windows.
+    :ivar stdout: under a terminal, all that was written to it.
+    """
+
+    def __init__(self, argv: list[str], exit_code: int, stdout: bytes, stderr: bytes) -> None:
+        super().__init__(argv, exit_code, stdout, stderr)
+        self.argv = argv
+        self.exit_code = exit_code
+        self.stdout = stdout
+        self.stderr = stderr
+
+    def __str__(self) -> str:
+        text = (
+            f"the sandbox kept command {self.argv!r} from something: it ended with exit code {self.exit_code}"
+        )
+        return text + _ends(self.stdout, self.stderr)
+
+
+class FileDenied(SandboxDenied, RpcError):
+    """The intent of a file call keeps it from what it asked for."""
+
+
+def _ends(stdout: bytes, stderr: bytes) -> str:
+    text = ""
+    for name, data in (("stdout", stdout), ("stderr", stderr)):
+        if data:
+            text += f"\n{name} ends: {data[-_SHOWN_BYTES:].decode(errors='backslashreplace')}"
+    return text

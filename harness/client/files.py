@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
 from contextlib import aclosing, asynccontextmanager
-from typing import Any, Final, Literal, NamedTuple
-
-import msgspec
+from typing import Final, Literal, NamedTuple, TypeVar
 
 from executors.protocol.binary import decode_base64, encode_base64
+from executors.protocol.environment import EnvironmentInfo
 from executors.protocol.files import (
     MAX_BLOCK_BYTES,
     MAX_WALK_DEPTH,
@@ -45,10 +44,15 @@ from executors.protocol.methods import (
     FS_WALK,
     FS_WRITE_BLOCK,
     FS_WRITE_FILE,
+    Method,
 )
 from executors.protocol.path_uri import PathUri
 from harness.client.calls import Caller, pipelined
 from harness.client.errors import ConnectionLost
+from harness.client.sandbox import Sandbox, encode, told_apart
+
+P = TypeVar("P")
+R = TypeVar("R")
 
 Path = PathUri | str
 """A path URI; a string must be one too."""
@@ -143,6 +147,22 @@ async def _iterate(source: AsyncIterable[Data] | Iterable[Data]) -> AsyncIterato
             yield data
 
 
+class _Sandboxed:
+    """Makes calls that have an intent."""
+
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
+        self.submit = caller.submit
+
+    @property
+    def info(self) -> EnvironmentInfo:
+        return self._caller.info
+
+    async def call(self, method: Method[P, R], params: P) -> R:
+        with told_apart(is_sandboxed=True):
+            return await self._caller.call(method, params)
+
+
 class Files:
     """The ``fs/*`` calls. Each raises :class:`RpcError`: NOT_FOUND where there is no such file,
     INTERNAL_ERROR with the operating system's text otherwise.
@@ -150,13 +170,18 @@ class Files:
     :param sandbox: an intent that every call here is made under; None for none.
     """
 
-    def __init__(self, caller: Caller, sandbox: Mapping[str, Any] | None = None) -> None:
-        self._caller = caller
-        self._sandbox = None if sandbox is None else msgspec.Raw(msgspec.json.encode(sandbox))
+    def __init__(self, caller: Caller, sandbox: Sandbox | None = None) -> None:
+        self._unsandboxed = caller
+        self._caller = caller if sandbox is None else _Sandboxed(caller)
+        self._sandbox = None if sandbox is None else encode(sandbox)
 
-    def sandboxed(self, sandbox: Mapping[str, Any]) -> Files:
-        """The same files, through an intent."""
-        return Files(self._caller, sandbox)
+    def sandboxed(self, sandbox: Sandbox) -> Files:
+        """The same files, through an intent. Its calls raise more, each an :class:`RpcError` too:
+
+        :class:`SandboxRefused` where the executor does not enforce it, :class:`FileDenied` for what it
+        forbids.
+        """
+        return Files(self._unsandboxed, sandbox)
 
     async def read_file(self, path: Path) -> bytes:
         """Returns the content of a regular file, links followed."""

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, Final, Self, TypedDict
+from typing import Final, Self, TypedDict
 
 from executors.protocol.binary import encode_base64
 from executors.protocol.methods import (
@@ -29,13 +29,14 @@ from harness.client.calls import Caller, Pending
 from harness.client.errors import BadReply, OutputOverflow, StdinClosed, Unsupported
 from harness.client.events import Completed, Event, ExitedEvent, OutputEvent
 from harness.client.flow import BufferLimits, ReadGate
+from harness.client.sandbox import Sandbox
 
 WRITE_BLOCK_BYTES: Final = 256 * 1024
 _WRITES_IN_FLIGHT: Final = 4
 
 
-class StartOptions(TypedDict, total=False):
-    """How a process starts; every key may be left out."""
+class RunOptions(TypedDict, total=False):
+    """How a process starts, whatever confines it; every key may be left out."""
 
     cwd: PathUri | str | None
     """Where it runs; by default the executor's own working directory."""
@@ -51,9 +52,14 @@ class StartOptions(TypedDict, total=False):
     """What the program sees as ``argv[0]``; it is still found by ``argv[0]``."""
     process_id: str | None
     """By default a random one."""
-    sandbox: Mapping[str, Any] | None
-    """The intent, as the protocol has it."""
     enforce_managed_network: bool | None
+
+
+class StartOptions(RunOptions, total=False):
+    """How a process starts; every key may be left out."""
+
+    sandbox: Sandbox | None
+    """The intent; see :mod:`harness.client.sandbox`."""
 
 
 class Process:

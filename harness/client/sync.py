@@ -24,6 +24,7 @@ from harness.client.files import Files, Path, ReadHandle, WriteHandle
 from harness.client.flow import BufferLimits
 from harness.client.links import LinkOptions
 from harness.client.process import Process, StartOptions
+from harness.client.sandbox import Sandbox
 
 A = ParamSpec("A")
 P = TypeVar("P")
@@ -153,8 +154,8 @@ class SyncFiles(Face[Files]):
     walk = blocking(Files.walk)
     write_stream = blocking(Files.write_stream)
 
-    def sandboxed(self, sandbox: dict[str, Any]) -> SyncFiles:
-        """The same files, through an intent."""
+    def sandboxed(self, sandbox: Sandbox) -> SyncFiles:
+        """See :meth:`Files.sandboxed`."""
         return SyncFiles(self._target.sandboxed(sandbox), self._loop)
 
     @contextmanager

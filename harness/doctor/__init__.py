@@ -31,11 +31,12 @@ async def examine(settings: Settings) -> Report:
 
 
 def _families(settings: Settings) -> list[tuple[str, Callable[[], list[Fact]]]]:
-    from harness.doctor import bubblewrap, cache, docker, kernel, pythons, wine
+    from harness.doctor import bubblewrap, cache, canaries, docker, kernel, pythons, wine
 
     return [
         ("kernel", kernel.facts),
         ("sandbox", bubblewrap.facts),
+        ("sandbox", canaries.facts),
         ("docker", lambda: docker.facts(settings.docker)),
         ("wine", lambda: wine.facts(settings)),
         ("python", pythons.facts),

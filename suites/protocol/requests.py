@@ -103,3 +103,9 @@ def params_of(method: str, root: PathUri) -> JsonObject:
 
 
 assert FIELDS.keys() == methods.METHODS.keys(), "a method has no request here"
+
+
+def known_at_once(info: JsonObject) -> JsonObject:
+    """Returns an environment info without the sandboxes: which ones hold may be found out when asked."""
+    capabilities = {name: value for name, value in info["capabilities"].items() if name != "sandbox"}
+    return info | {"capabilities": capabilities}

@@ -8,6 +8,7 @@ from fixtures.programs import BoundPython, BoundShell
 from fixtures.target import RunningEnvironment
 from fixtures.wire import JsonObject, Wire
 from harness.client.sync import SyncClient
+from suites.protocol.requests import known_at_once
 
 SHELLS = {
     "linux": {"bash", "zsh", "sh"},
@@ -28,11 +29,13 @@ def info(wire: Wire) -> JsonObject:
 def test_initialize_tells_the_same_as_environment_info(fresh: Wire) -> None:
     told = fresh.handshake()
     assert told.keys() >= {"sessionId", "environmentInfo"}
-    assert fresh.request("environment/info")["result"] == told["environmentInfo"]
+    info = fresh.request("environment/info")["result"]
+    assert known_at_once(info) == known_at_once(told["environmentInfo"])
 
 
 def test_every_connection_is_told_the_same(fresh: Wire, info: JsonObject) -> None:
-    assert fresh.handshake()["environmentInfo"] == info
+    assert known_at_once(fresh.handshake()["environmentInfo"]) == known_at_once(info)
+    assert fresh.request("environment/info")["result"] == info
 
 
 def test_it_is_ready(wire: Wire) -> None:
@@ -87,7 +90,11 @@ def test_the_version_is_told(info: JsonObject) -> None:
 
 def test_capabilities_are_yes_or_no(info: JsonObject) -> None:
     assert info["capabilities"]
-    assert {type(value) for value in info["capabilities"].values()} == {bool}
+    assert {type(value) for value in known_at_once(info)["capabilities"].values()} == {bool}
+    # An executor that knows of none need not say so.
+    sandboxes = info["capabilities"].get("sandbox", [])
+    assert isinstance(sandboxes, list)
+    assert {type(name) for name in sandboxes} <= {str}
 
 
 @pytest.mark.parametrize("capability", EXTENSIONS)

@@ -243,6 +243,9 @@ def test_a_sandbox_is_enforced_or_refused(peer: Peer, executor_url: str, tmp_pat
     )
     start, *_ = turn.relay.called("process/start")
     assert start.params["sandbox"]["permissions"]["type"] == "managed"
+    assert start.reply is not None
+    if "error" not in start.reply:
+        assert "Process exited with code" in turn.outputs[0], "the client has not understood the reply"
     assert not (tmp_path / "p/touched").exists()
     assert not (tmp_path / "p/new").exists()
 

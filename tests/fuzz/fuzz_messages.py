@@ -116,6 +116,7 @@ class PlayedProcess:
         self._request = request
         self._observer = observer
         self._running = True
+        self.pid = 1
 
     def write(self, data: bytes) -> asyncio.Future[None] | None:
         if not self._request.pipe_stdin:

@@ -19,15 +19,16 @@ from executors.protocol.envelope import decode_as
 from executors.protocol.errors import RpcError
 from executors.protocol.path_uri import Convention, PathUri
 from executors.server.file_calls import FileCalls
+from executors.server.sandboxed_files import SandboxedFiles
 from executors.server.workers import Workers
 
 
 class Client:
     """Calls methods with JSON, as a connection does."""
 
-    def __init__(self, workers: Workers) -> None:
+    def __init__(self, workers: Workers, sandboxed: SandboxedFiles | None = None) -> None:
         self.workers = workers
-        self.files = FileCalls(workers, "linux")
+        self.files = FileCalls(workers, "linux", sandboxed)
         self._handlers = {handler.method.name: handler for handler in self.files.handlers()}
 
     def start(self, method: str, **params: Any) -> Any:
