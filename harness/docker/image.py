@@ -118,7 +118,7 @@ def _not_pulled(name: str, reason: str) -> str:
 def _build(daemon: Daemon, name: str, cache: Path, progress: Progress) -> None:
     from docker.errors import APIError
 
-    if shutil.which(BUILDER) is None:
+    if shutil.which(_BUILD[0]) is None:
         raise DockerFailed(f"the default image is built by mmdebstrap, which is not installed: {_REMEDY}")
     repository, _, tag = name.partition(":")
     with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=cache) as folder:
