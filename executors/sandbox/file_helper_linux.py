@@ -149,7 +149,7 @@ class Helper:
                     break
                 self._take(message, fds)
         for process in self._calls.values():
-            os.kill(process, signal.SIGKILL)
+            _kill(process)
         os._exit(0)
 
     def _prepare(self) -> None:
@@ -165,7 +165,7 @@ class Helper:
             # Not collected yet: so the process is still that one.
             process = self._calls.get(number)
             if process is not None:
-                os.kill(process, signal.SIGKILL)
+                _kill(process)
             return
         try:
             process, slot = self._spare or self._fork()
@@ -248,6 +248,15 @@ class Helper:
         operation = OPERATIONS[call.operation]
         paths = tuple(map(os.fsdecode, call.paths))
         return self._guard.perform(operation, paths, *content, **call.options)
+
+
+def _kill(process: int) -> None:
+    while True:
+        try:
+            return os.kill(process, signal.SIGKILL)
+        except InterruptedError:
+            # The sandbox may look at the call, and the end of another process come in between.
+            continue
 
 
 def _reply(connection: socket.socket, kind: bytes, data: bytes) -> None:

@@ -15,7 +15,8 @@ Stricter than the policy asks for: no device nodes, namespaces or tracing inside
 or queues of System V; no datagrams between Unix sockets and no abstract ones with the network restricted. A
 program that makes itself unreadable to its peers, as one does that changes its user, cannot change metadata
 where this process lacks CAP_SYS_PTRACE. With the network restricted a Unix socket can be connected in every
-place that may be written, whoever listens there, if it is younger than the program.
+place that may be written, whoever listens there, if it is younger than the program. A
+watched call fails with EINTR where a handler without SA_RESTART runs before the supervisor has seen the call.
 """
 
 from __future__ import annotations

@@ -25,12 +25,14 @@ for line in iter(input, "end"):
     size = os.get_terminal_size(1)
     print(f"<{size.lines}x{size.columns}>")
 """
-WAIT = "import time; print('rea' + 'dy', flush=True); time.sleep(60)"
+# In short sleeps: a signal between two looks at them is noticed only after the sleep.
+WAIT = "import time; print('rea' + 'dy', flush=True)\nfor _ in range(600): time.sleep(0.1)"
 CATCH = """
 import time
 try:
     print("rea" + "dy", flush=True)
-    time.sleep(60)
+    for _ in range(600):
+        time.sleep(0.1)
 except KeyboardInterrupt:
     print("inter" + "rupted")
     raise SystemExit(7)
