@@ -307,9 +307,9 @@ async def outer():
 
 @contextlib.asynccontextmanager
 async def slow():
-    signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
-    await asyncio.to_thread(seen.wait)
     try:
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        await asyncio.to_thread(seen.wait)
         yield
     finally:
         print("left")

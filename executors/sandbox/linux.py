@@ -38,6 +38,14 @@ def places() -> Places:
         "linux",
         roots=(Path("/"),),
         minimal=tuple(map(Path, _MINIMAL)),
-        temporary=Path(tempfile.gettempdir()),
+        temporary=_temporary(),
         slash_tmp=(Path("/tmp"),),
     )
+
+
+def _temporary() -> Path:
+    try:
+        return Path(tempfile.gettempdir())
+    except OSError:
+        # Nowhere can a file be written.
+        return Path("/tmp")

@@ -10,7 +10,8 @@ import asyncio
 import functools
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, ExitStack, contextmanager
+from concurrent.futures import Future
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
 from typing import Any, Concatenate, Final, Generic, ParamSpec, Self, TypeVar, Unpack, overload
 
 from anyio.from_thread import BlockingPortal, BlockingPortalProvider
@@ -66,17 +67,82 @@ class Loop:
 
     @contextmanager
     def enter(self, context: AbstractAsyncContextManager[T]) -> Iterator[T]:
-        """Enters an asynchronous context manager."""
-        manager = self._portal.wrap_async_context_manager(context)
-        with ExitStack() as stack:
-            stack.push(manager)
-            try:
-                entered = manager.__enter__()
-            except Exception:
-                stack.pop_all()
-                raise
-            # Ctrl-C while it is entered leaves it too: the loop's thread waits for all that is entered.
+        """Enters an asynchronous context manager; Ctrl-C meanwhile leaves it too."""
+        held = _Held(context, self._loop)
+        try:
+            held.start()
+            entered = held.entered.result()
+        except BaseException:
+            held.cancel()
+            raise
+        try:
             yield entered
+        except BaseException as error:
+            if not held.leave(error):
+                raise
+        else:
+            held.leave(None)
+
+
+class _Held(Generic[T]):
+    """An asynchronous context manager that one task enters and leaves.
+
+    :ivar entered: what entering it returned or raised.
+    """
+
+    def __init__(self, context: AbstractAsyncContextManager[T], loop: asyncio.AbstractEventLoop) -> None:
+        self.entered: Future[T] = Future()
+        self._context = context
+        self._loop = loop
+        self._task: asyncio.Task[bool] | None = None
+        self._error: Future[BaseException | None] = Future()
+        self._left: Future[bool] = Future()
+
+    def start(self) -> None:
+        self._loop.call_soon_threadsafe(self._start)
+
+    def leave(self, error: BaseException | None) -> bool:
+        """Leaves it because of *error*, and returns whether that is swallowed.
+
+        :raises BaseException: as leaving it.
+        """
+        self._error.set_result(error)
+        return self._left.result()
+
+    def cancel(self) -> None:
+        """Cancels what goes on, and waits for its end; what it raises is of no interest any more."""
+        self._loop.call_soon_threadsafe(self._cancel)
+        self._left.exception()
+
+    def _start(self) -> None:
+        self._task = self._loop.create_task(self._hold())
+        self._task.add_done_callback(self._ended)
+
+    def _cancel(self) -> None:
+        if self._task is None:
+            # Interrupted before it was started.
+            self._left.set_result(False)
+        else:
+            self._task.cancel()
+
+    def _ended(self, task: asyncio.Task[bool]) -> None:
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if error is None:
+            self._left.set_result(task.result())
+            return
+        if not self.entered.done():
+            self.entered.set_exception(error)
+        self._left.set_exception(error)
+
+    async def _hold(self) -> bool:
+        self.entered.set_result(await self._context.__aenter__())
+        try:
+            error = await asyncio.wrap_future(self._error)
+        except asyncio.CancelledError as cancelled:
+            error = cancelled
+        kind = None if error is None else type(error)
+        trace = None if error is None else error.__traceback__
+        return bool(await self._context.__aexit__(kind, error, trace))
 
 
 async def _within(seconds: float | None, call: Coroutine[Any, Any, R], name: str) -> R:
