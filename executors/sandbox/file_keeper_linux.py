@@ -29,6 +29,9 @@ from executors.sandbox.backend import Confinement
 from executors.sandbox.policy import Access, Policy, Rule, make_policy
 
 _MOST_SAID: Final = 2000
+_READY_SECONDS: Final = 20.0
+_TAKEN_SECONDS: Final = 10.0
+"""So long may a helper take until it has a process for a call; one that takes longer is replaced."""
 _MOST_RESULT: Final = 256 * 1024 * 1024
 _LIBRARIES: Final = (
     *("/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/libx32", "/usr/local/lib", "/lib", "/lib32", "/lib64"),
@@ -131,6 +134,7 @@ class FileKeeper:
         """
         with self._connect(0) as connection:
             rules = msgspec.msgpack.encode(helper.Rules.of(self._policy))
+            connection.settimeout(_READY_SECONDS)
             try:
                 connection.sendall(helper.REQUEST_HEAD.pack(len(rules), 0) + rules)
                 helper.receive(connection, len(helper.READY))
@@ -138,7 +142,7 @@ class FileKeeper:
                 raise EOFError from None
 
     def call(self) -> FileCall:
-        return FileCall(self._connect, self._stop, next(self._numbers))
+        return FileCall(self._connect, self._stop, self._abandon, next(self._numbers))
 
     async def complaint(self) -> str:
         """Returns what it said before it ended; ends it."""
@@ -178,6 +182,9 @@ class FileKeeper:
                 raise EOFError from None
         return ours
 
+    def _abandon(self) -> None:
+        self.is_alive = False
+
     def _stop(self, number: int) -> None:
         # Where it does not get there all of them have ended, or their memory is short and it is tried later.
         with suppress(OSError):
@@ -191,9 +198,12 @@ class _Connect(Protocol):
 class FileCall:
     """One call, made by a process of its own."""
 
-    def __init__(self, connect: _Connect, stop: Callable[[int], None], number: int) -> None:
+    def __init__(
+        self, connect: _Connect, stop: Callable[[int], None], abandon: Callable[[], None], number: int
+    ) -> None:
         self._connect = connect
         self._stop = stop
+        self._abandon = abandon
         self._number = number
         self._lock = threading.Lock()
         self._connection: socket.socket | None = None
@@ -218,11 +228,17 @@ class FileCall:
                     self._stop(self._number)
                     raise _ended("it was called off")
                 self._connection = connection
+            connection.settimeout(_TAKEN_SECONDS)
             try:
                 helper.receive(connection, len(helper.TAKEN))
+            except TimeoutError:
+                # The call itself is sent later only, so that nothing can have happened.
+                self._abandon()
+                raise EOFError from None
             except OSError:
                 # The helper has ended, and what was on the way to it is lost.
                 raise EOFError from None
+            connection.settimeout(None)
             try:
                 # The process may have been refused, and have said so: what it says counts.
                 with suppress(BrokenPipeError, ConnectionResetError):

@@ -166,6 +166,23 @@ def test_helpers_are_few(backend: SandboxBackend, tmp_path: Path) -> None:
     run(test, backend)
 
 
+def test_one_that_takes_no_calls_is_replaced(
+    backend: SandboxBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("executors.sandbox.file_keeper_linux._TAKEN_SECONDS", 0.5)
+
+    async def test(client: Client) -> None:
+        await client.call("getMetadata", path=uri(tmp_path), sandbox=only((tmp_path, "read")))
+        stuck = helpers()[0]
+        os.kill(stuck, signal.SIGSTOP)
+        await until(lambda: state(stuck) == "T")
+        found = await client.call("getMetadata", path=uri(tmp_path), sandbox=only((tmp_path, "read")))
+        assert found["isDirectory"]
+        assert stuck not in helpers()
+
+    run(test, backend)
+
+
 def test_many_calls_at_once(backend: SandboxBackend, tmp_path: Path) -> None:
     sandbox = only((tmp_path, "write"))
 
