@@ -131,14 +131,16 @@ class _Helper:
         self._lock = asyncio.Lock()
         self._keeper: FileKeeper | None = None
         self._confined: Confined | None = None
+        self._is_ready = False
         self.users = 0
 
     async def keeper(self) -> FileKeeper:
         """:raises RpcError: INVALID_PARAMS: there is no sandbox for it, or it cannot be started in there."""
-        if self._keeper is not None and self._keeper.is_alive:
+        # One that has not got its policy yet would take a call for it.
+        if self._keeper is not None and self._is_ready and self._keeper.is_alive:
             return self._keeper
         async with self._lock:
-            if self._keeper is not None and self._keeper.is_alive:
+            if self._keeper is not None and self._is_ready and self._keeper.is_alive:
                 return self._keeper
             await self._end()
             self._keeper = await self._start()
@@ -170,10 +172,12 @@ class _Helper:
         except BaseException:
             await self._end()
             raise
+        self._is_ready = True
         return keeper
 
     async def _end(self) -> None:
         keeper, self._keeper = self._keeper, None
+        self._is_ready = False
         confined, self._confined = self._confined, None
         try:
             if keeper is not None:
