@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from harness.cache import cache_folder
 from harness.cli_target import UsageError
 from harness.client.errors import ClientError
 from harness.matrix import history
@@ -24,7 +23,7 @@ from harness.matrix.interrupt import Interrupted, Interrupts, collected, raised
 from harness.matrix.machine import commit_of, describe_machine
 from harness.matrix.model import Cell, CellKey, CellStatus, Results
 from harness.matrix.observer import Observer
-from harness.matrix.preparation import Obstacle, flags_of, prepare_environment
+from harness.matrix.preparation import Obstacle, flags_of, prepare_environment, prepare_python
 from harness.matrix.report import PAGE, RESULTS, write_report
 from harness.matrix.report.headline import headline
 from harness.matrix.run import run_here
@@ -33,7 +32,7 @@ from harness.matrix.spec import CellSpec, locate
 from harness.matrix.summary import counted, duration, outcome_words, printable
 from harness.matrix.verdict import failures
 from harness.matrix.workers import processors
-from harness.progress import Progress, show_progress
+from harness.progress import show_progress
 
 _OUT: Final = Path("matrix-results")
 
@@ -174,23 +173,11 @@ def _prepare(specs: Sequence[CellSpec]) -> dict[CellKey, Obstacle]:
     with show_progress(sys.stderr, "crossexec") as progress:
         environments = {name: prepare_environment(name, flags, progress) for name, flags in settings.items()}
         pythons = {
-            version: _prepare_python(version, progress)
+            version: prepare_python(version, progress)
             for version in dict.fromkeys(spec.key.python for spec in specs)
         }
     found = {spec.key: environments[spec.key.environment] or pythons[spec.key.python] for spec in specs}
     return {key: obstacle for key, obstacle in found.items() if obstacle is not None}
-
-
-def _prepare_python(version: str, progress: Progress) -> Obstacle | None:
-    if version == own_python():
-        return None
-    from harness.matrix.pythons import PythonsFailed, interpreter
-
-    try:
-        interpreter(version, cache_folder(), progress)
-    except PythonsFailed as error:
-        return Obstacle(CellStatus.UNAVAILABLE, str(error))
-    return None
 
 
 async def _run(plan: _Plan, interrupts: Interrupts) -> list[Cell]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Final
 
 from executors.sandbox.backend import SandboxBackend
 from executors.sandbox.bubblewrap_linux import BubblewrapBackend
 from executors.sandbox.landlock_backend_linux import LandlockBackend
-from executors.sandbox.places import Places
+from executors.sandbox.places import Places, temporary_directory
 
 _MINIMAL: Final = (
     # Programs, libraries and their data, as distributions lay them out.
@@ -38,14 +37,6 @@ def places() -> Places:
         "linux",
         roots=(Path("/"),),
         minimal=tuple(map(Path, _MINIMAL)),
-        temporary=_temporary(),
+        temporary=temporary_directory(Path("/tmp")),
         slash_tmp=(Path("/tmp"),),
     )
-
-
-def _temporary() -> Path:
-    try:
-        return Path(tempfile.gettempdir())
-    except OSError:
-        # Nowhere can a file be written.
-        return Path("/tmp")

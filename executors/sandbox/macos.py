@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Final
 
 from executors.sandbox.backend import SandboxBackend
-from executors.sandbox.places import Places
+from executors.sandbox.places import Places, temporary_directory
 from executors.sandbox.seatbelt_macos import SeatbeltBackend
 
 _MINIMAL: Final = (
@@ -31,14 +30,6 @@ def places() -> Places:
         "macos",
         roots=(Path("/"),),
         minimal=tuple(map(Path, _MINIMAL)),
-        temporary=_temporary(),
+        temporary=temporary_directory(Path("/tmp")),
         slash_tmp=(Path("/tmp"),),
     )
-
-
-def _temporary() -> Path:
-    try:
-        return Path(tempfile.gettempdir())
-    except OSError:
-        # Nowhere can a file be written.
-        return Path("/tmp")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,3 +37,11 @@ class Places:
             if path.is_absolute() and ".." not in path.parts and "\0" not in str(path):
                 return replace(self, temporary=path)
         return self
+
+
+def temporary_directory(otherwise: Path) -> Path:
+    """Returns where this process's temporary files go; *otherwise* if it can write to no such place."""
+    try:
+        return Path(tempfile.gettempdir())
+    except OSError:
+        return otherwise

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from ctypes import wintypes
 from pathlib import Path
 
 from executors.process import windows_api as api
 from executors.sandbox.backend import SandboxBackend
-from executors.sandbox.places import Places
+from executors.sandbox.places import Places, temporary_directory
 
 assert sys.platform == "win32"
 
@@ -30,6 +29,6 @@ def places() -> Places:
         "windows",
         roots=tuple(Path(f"{chr(ord('A') + number)}:\\") for number in range(26) if drives & 1 << number),
         minimal=(Path(os.path.dirname(api.system_directory())),),
-        temporary=Path(tempfile.gettempdir()),
+        temporary=temporary_directory(Path(os.path.dirname(api.system_directory()), "Temp")),
         slash_tmp=(),
     )

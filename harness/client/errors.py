@@ -98,15 +98,17 @@ class OutputOverflow(ClientError):
     """A process wrote more than the client may hold for a consumer that does not read."""
 
 
-class CommandFailed(ClientError):
-    """A command that was to succeed ended with another exit code than 0."""
-
+class _CommandEnded(ClientError):
     def __init__(self, argv: list[str], exit_code: int, stdout: bytes, stderr: bytes) -> None:
         super().__init__(argv, exit_code, stdout, stderr)
         self.argv = argv
         self.exit_code = exit_code
         self.stdout = stdout
         self.stderr = stderr
+
+
+class CommandFailed(_CommandEnded):
+    """A command that was to succeed ended with another exit code than 0."""
 
     def __str__(self) -> str:
         text = f"command {self.argv!r} ended with exit code {self.exit_code}"
@@ -124,7 +126,7 @@ class SandboxDenied(ClientError):
     """A sandbox kept something from being done."""
 
 
-class CommandDenied(SandboxDenied):
+class CommandDenied(_CommandEnded, SandboxDenied):
     """A command failed, and by what the executor has found, since its sandbox kept it from something.
 
     What it did before that is done.
@@ -132,13 +134,6 @@ class CommandDenied(SandboxDenied):
     :ivar exit_code: 128+n for a death by signal n on POSIX; signed 32-bit on Windows.
     :ivar stdout: under a terminal, all that was written to it.
     """
-
-    def __init__(self, argv: list[str], exit_code: int, stdout: bytes, stderr: bytes) -> None:
-        super().__init__(argv, exit_code, stdout, stderr)
-        self.argv = argv
-        self.exit_code = exit_code
-        self.stdout = stdout
-        self.stderr = stderr
 
     def __str__(self) -> str:
         text = (

@@ -14,13 +14,11 @@ from collections.abc import Sequence
 
 import msgspec
 
-from harness.cache import cache_folder
 from harness.cli_target import UsageError
 from harness.client.errors import ClientError
 from harness.matrix.interrupt import Interrupted, raised
 from harness.matrix.model import CellStatus
-from harness.matrix.preparation import Obstacle, prepare_environment
-from harness.matrix.pythons import PythonsFailed, interpreter
+from harness.matrix.preparation import Obstacle, prepare_environment, prepare_python
 from harness.progress import show_progress
 
 if sys.platform == "win32":
@@ -35,13 +33,11 @@ def main(arguments: Sequence[str]) -> int:
     obstacle: Obstacle | None
     try:
         with raised(), show_progress(sys.stderr, "preparing") as progress:
-            obstacle = prepare_environment(environment, settings, progress)
-            if obstacle is None:
-                interpreter(python, cache_folder(), progress)
+            obstacle = prepare_environment(environment, settings, progress) or prepare_python(
+                python, progress
+            )
     except Interrupted as error:
         return error.status
-    except PythonsFailed as error:
-        obstacle = Obstacle(CellStatus.UNAVAILABLE, str(error))
     except (UsageError, ClientError, OSError) as error:
         obstacle = Obstacle(CellStatus.BROKEN, str(error))
     print(msgspec.json.encode(obstacle).decode())

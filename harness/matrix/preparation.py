@@ -6,11 +6,13 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from harness.cache import cache_folder
 from harness.cli_parser import add_settings
 from harness.cli_target import UsageError, chosen_settings
 from harness.client.errors import ClientError
 from harness.docker.options import OPTIONS
 from harness.environments import Settings, make_environment
+from harness.matrix.cell import own_python
 from harness.matrix.model import Cell, CellStatus
 from harness.matrix.spec import CellSpec
 from harness.progress import Progress
@@ -49,6 +51,19 @@ def prepare_environment(name: str, settings: Sequence[str], progress: Progress) 
         environment.prepare(progress)
     except (ClientError, OSError) as error:
         return Obstacle(CellStatus.BROKEN, f"it could not be prepared: {error}")
+    return None
+
+
+def prepare_python(version: str, progress: Progress) -> Obstacle | None:
+    """Makes what a Python needs once on this machine to run tests. It blocks."""
+    if version == own_python():
+        return None
+    from harness.matrix.pythons import PythonsFailed, interpreter
+
+    try:
+        interpreter(version, cache_folder(), progress)
+    except PythonsFailed as error:
+        return Obstacle(CellStatus.UNAVAILABLE, str(error))
     return None
 
 
