@@ -55,14 +55,21 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0)
 
 
+def spare() -> int | None:
+    """Returns the process that is ready for the next call, if that of no other call is still there."""
+    # One that has made its call does not sleep any more.
+    found = helpers()
+    return found[1] if len(found) == 2 and state(found[1]) == "S" else None
+
+
 async def stop_spare() -> int:
     """Keeps the process that is ready for the next call from making it, and returns it."""
-    # One that has made its call does not sleep any more.
-    await until(lambda: len(helpers()) == 2 and state(helpers()[-1]) == "S")
-    spare = helpers()[1]
-    os.kill(spare, signal.SIGSTOP)
-    await until(lambda: state(spare) == "T")
-    return spare
+    async with asyncio.timeout(_LIMIT_SECONDS):
+        while (process := spare()) is None:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+    os.kill(process, signal.SIGSTOP)
+    await until(lambda: state(process) == "T")
+    return process
 
 
 async def one_that_hangs(client: Client, place: Path) -> asyncio.Task[Any]:
