@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.matrix.events import Collected, Done
+from harness.matrix.model import Outcome
 from tests.support.cell import CellProcess, Told, run_cell
 from tests.support.watch import SECONDS, Watched, children
 
@@ -133,6 +134,26 @@ def test_a_swallowed_interrupt_ends_the_run_after_the_test(folder: Path) -> None
         cases = [event.case.test for event in cell.events() if isinstance(event, Done)]
         assert cases == ["test_it.py::test_swallows"]
         assert cell.wait() == pytest.ExitCode.INTERRUPTED
+
+
+def test_two_that_tidy_up_at_once_do_no_harm(folder: Path) -> None:
+    """pytest warns where another one removes the same old directory, here where one comes back at once."""
+    source = """
+        import errno, os, pytest
+        from _pytest.pathlib import rm_rf
+
+        def test_tidies_up(tmp_path, monkeypatch):
+            def rmdir(*args, **options):
+                raise OSError(errno.ENOTEMPTY, "another one was made meanwhile")
+            old = tmp_path / "old"
+            old.mkdir()
+            monkeypatch.setattr(os, "rmdir", rmdir)
+            rm_rf(old)
+            assert old.exists()
+    """
+    told = run_cell(folder, source, "-o", "filterwarnings=error")
+    assert told.cases["test_tidies_up"].outcome == Outcome.PASSED, told.log
+    assert told.status == pytest.ExitCode.OK
 
 
 def test_a_further_interrupt_does_not_cut_the_end_short(folder: Path) -> None:
