@@ -24,6 +24,7 @@ from executors.sandbox.denial import Judge
 from executors.sandbox.policy import Access, Rule, make_policy
 from executors.server import managed_process
 from executors.server.managed_process import ManagedProcess
+from executors.server.outlet import Outlet
 from tests.sandbox.open_backend import Open, OpenConfinement
 from tests.sandbox.session import Calls, Json, backends, holds, managed, open_calls
 from tests.support.launch import Executor
@@ -402,7 +403,7 @@ def test_nothing_comes_of_the_grace_after_the_end_of_the_session(
     async def main(released: bool) -> list[bytes]:
         told: list[bytes] = []
         judge = Judge(OpenConfinement(Open()), policy, sees_denials=False, cwd="/")
-        process = ManagedProcess("p", told.append, lambda _: None, judge)
+        process = ManagedProcess("p", Outlet(told.append), lambda _: None, judge)
         process.exited(3)
         assert not told
         if released:

@@ -53,10 +53,13 @@ class Evidence(msgspec.Struct, frozen=True):
 
     :ivar operation: what the program asked for, such as ``openat`` or ``connect``.
     :ivar target: the path or address that it was about, if known.
+    :ivar crosses: it was to move or link a file from one place that may be written to another, which takes a
+        copy in a sandbox of mounts: programs know what to do then.
     """
 
     operation: str
     target: str = ""
+    crosses: bool = False
 
 
 class Confinement(Protocol):
@@ -93,12 +96,17 @@ class SandboxBackend(Protocol):
     """One way to confine programs.
 
     :ivar name: such as ``landlock``.
-    :ivar sees_denials: whether a process without evidence was kept from nothing that the backend watches;
-        if not, the absence of evidence says nothing.
+    :ivar ways: in how many ways it starts programs: that many starts of a confinement are put to the test.
     """
 
     name: str
-    sees_denials: bool
+    ways: int
+
+    @property
+    def sees_denials(self) -> bool:
+        """Whether a process without evidence was kept from nothing that the backend watches; if not, the
+        absence of evidence says nothing.
+        """
 
     def missing(self) -> str | None:
         """Returns why it cannot work on this machine, without trying much; None if it may."""

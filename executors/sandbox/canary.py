@@ -280,7 +280,13 @@ class _Round:
         except ValueError as error:
             return f"it could not be tried: {error}"
         try:
-            return await self._try(confinement)
+            found: list[Attempt] = []
+            for _ in range(self._sandbox.ways):
+                tried = await self._try(confinement)
+                if isinstance(tried, str):
+                    return tried
+                found += tried
+            return found
         finally:
             confinement.close()
 
@@ -318,6 +324,7 @@ class _Round:
     def _facts(self) -> dict[str, Any]:
         return {
             **self._traps.facts(),
+            **self._kit.facts(),
             "inside": str(self._plan.inside),
             "kept": str(self._plan.inside / "kept" / "file"),
             "modules": self._kit.modules,

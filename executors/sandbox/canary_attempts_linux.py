@@ -7,6 +7,7 @@ is possible, and undone.
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
 import os
 import platform
@@ -84,6 +85,36 @@ def trace_executor(facts: Facts) -> str:
     return _in_child(lambda: _trace(facts["executor"]))
 
 
+def _threads_of_executor(facts: Facts) -> list[int]:
+    """Returns their numbers; none where the number of the executor means somebody else."""
+    with open(f"/proc/{facts['executor']}/stat", "rb") as file:
+        began = int(file.read().rpartition(b")")[2].split()[19])
+    if began != facts["executor_began"]:
+        return []
+    return [int(name) for name in os.listdir(f"/proc/{facts['executor']}/task")]
+
+
+def _of_executor(facts: Facts, attempt: Callable[[int], object]) -> str:
+    refused = OSError(errno.ESRCH, os.strerror(errno.ESRCH))
+    for thread in _threads_of_executor(facts):
+        try:
+            attempt(thread)
+        except OSError as error:
+            refused = error
+        else:
+            return DONE
+    raise refused
+
+
+def look_into_executor(facts: Facts) -> str:
+    return _of_executor(facts, lambda thread: os.close(os.open(f"/proc/{thread}/mem", os.O_RDONLY)))
+
+
+def signal_executor(facts: Facts) -> str:
+    # That none is sent does not matter to who may send one.
+    return _of_executor(facts, lambda thread: os.kill(thread, 0))
+
+
 def read_memory(facts: Facts) -> str:
     fd = os.open(f"/proc/{facts['victim']}/mem", os.O_RDONLY)
     try:
@@ -122,7 +153,7 @@ def read_by_descriptor(facts: Facts) -> str:
 
 def mount(facts: Facts) -> str:
     place = os.path.join(facts["inside"], "mount")
-    os.mkdir(place)
+    os.makedirs(place, exist_ok=True)
 
     def attempt() -> None:
         _check(_libc.mount(b"none", place.encode(), b"tmpfs", 0, None))
@@ -176,6 +207,8 @@ ATTEMPTS: dict[str, Callable[[Facts], str]] = {
     "connect an abstract Unix socket": connect_abstract,
     "trace a process": trace_victim,
     "trace the executor": trace_executor,
+    "look into the executor": look_into_executor,
+    "signal the executor": signal_executor,
     "read memory of a process": read_memory,
     "read memory of a process by call": read_memory_by_call,
     "read by the root of a process": read_by_root,

@@ -39,6 +39,7 @@ class Kit:
     :ivar hidden: those that are about a file that may not be read.
     :ivar network: those that are about the network; by the name of the listener that would hear of it.
     :ivar processes: those that are about other processes and the system.
+    :ivar facts: what the program is told besides.
     """
 
     modules: tuple[str, ...]
@@ -48,6 +49,7 @@ class Kit:
     hidden: tuple[str, ...]
     network: Mapping[str, str]
     processes: tuple[str, ...]
+    facts: Callable[[], dict[str, int]] = dict
 
 
 def listen(family: int, kind: int, address: object, fact: str | None = None) -> Listener:

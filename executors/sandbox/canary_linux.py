@@ -26,6 +26,12 @@ def _listen(folder: Path) -> dict[str, Listener]:
     return {"unix": unix, "abstract": abstract}
 
 
+def _facts() -> dict[str, int]:
+    """Returns when this process began, by which it is told from others with its number."""
+    with open("/proc/self/stat", "rb") as file:
+        return {"executor_began": int(file.read().rpartition(b")")[2].split()[19])}
+
+
 KIT: Final = Kit(
     modules=("canary_attempts_posix", "canary_attempts_linux"),
     program=("/bin/sh", "-c", ":"),
@@ -37,6 +43,8 @@ KIT: Final = Kit(
         "use an inherited descriptor",
         "trace a process",
         "trace the executor",
+        "look into the executor",
+        "signal the executor",
         "read memory of a process",
         "read memory of a process by call",
         "read by a descriptor of a process",
@@ -48,4 +56,5 @@ KIT: Final = Kit(
         "type into a terminal",
         "signal a process",
     ),
+    facts=_facts,
 )

@@ -105,7 +105,9 @@ def symlink(facts: Facts) -> str:
 
 
 def write_by_symlink(facts: Facts) -> str:
-    os.symlink(_target(facts), _own(facts))
+    # It is there when this is tried once more.
+    if not os.path.islink(_own(facts)):
+        os.symlink(_target(facts), _own(facts))
     return _write(_own(facts), os.O_WRONLY)
 
 

@@ -31,6 +31,8 @@ _PHRASE: Final = re.compile(
 _CUT_OFF: Final = re.compile(
     r"network is unreachable|temporary failure in name resolution|could not resolve host", re.IGNORECASE
 )
+# strerror(3) of EXDEV.
+_CROSSING: Final = re.compile(r"invalid cross-device link", re.IGNORECASE)
 _OF_NETWORK: Final = re.compile(r"\b(?:socket|connect|bind|sendto|network|resolve)", re.IGNORECASE)
 _OF_PROCESSES: Final = re.compile(r"\b(?:kill|ptrace|unshare|mount)\b", re.IGNORECASE)
 _UNPRINTED: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\0")
@@ -67,7 +69,7 @@ class Judge:
         self._sees_denials = sees_denials
         self._cwd = cwd
         self._pid: int | None = None
-        self._attempted = False
+        self._evidence: Evidence | None = None
 
     def start(self, spawn: Callable[[], int]) -> int:
         """See :meth:`executors.sandbox.backend.Confinement.start`."""
@@ -76,33 +78,36 @@ class Judge:
 
     def by_evidence(self, exit_code: int) -> bool | None:
         """To be asked once, after the end of the process. None: its output decides."""
-        evidence = None if self._pid is None else self._confinement.evidence(self._pid)
-        self._attempted = evidence is not None
-        return decide_by_evidence(exit_code, evidence)
+        self._evidence = None if self._pid is None else self._confinement.evidence(self._pid)
+        return decide_by_evidence(exit_code, self._evidence)
 
     def by_output(self, exit_code: int, tails: Iterable[bytes]) -> bool:
         """:param tails: the end of each stream of output."""
+        texts = [tail[-TAIL_BYTES:].decode(errors="surrogateescape") for tail in tails]
+        crosses = self._evidence is not None and self._evidence.crosses
+        if crosses and exit_code != 0 and any(map(_CROSSING.search, texts)):
+            return True
+        sees_denials = self._sees_denials and (self._evidence is None or crosses)
         return any(
-            decide_by_text(
-                exit_code,
-                tail[-TAIL_BYTES:].decode(errors="surrogateescape"),
-                self._policy,
-                self._cwd,
-                sees_denials=self._sees_denials and not self._attempted,
-            )
-            for tail in tails
+            decide_by_text(exit_code, text, self._policy, self._cwd, sees_denials=sees_denials)
+            for text in texts
         )
 
 
 def decide_by_evidence(exit_code: int, evidence: Evidence | None) -> bool | None:
     """Returns whether it was a denial; None if *evidence* is not enough to tell.
 
-    What ended well was not denied, whatever it was kept from on the way. Without a failure of its own, a try
-    to write a cache or a history says nothing.
+    What ended well was not denied, whatever it was kept from on the way. A try of what programs do without,
+    such as writing a cache or a history, says nothing.
     """
     if exit_code == 0:
         return False
     return None if evidence is None or _is_optional(evidence) else True
+
+
+def more_telling(old: Evidence | None, new: Evidence) -> Evidence:
+    """Returns which of two that came one after the other to keep: the last, but for what says nothing."""
+    return new if old is None or _is_optional(old) or not _is_optional(new) else old
 
 
 def decide_by_text(exit_code: int, text: str, policy: Policy, cwd: str, *, sees_denials: bool) -> bool:
@@ -190,6 +195,8 @@ def _user() -> int:
 
 
 def _is_optional(evidence: Evidence) -> bool:
+    if evidence.crosses:
+        return True
     target = PurePath(evidence.target)
     if evidence.operation == "connect":
         return evidence.target.startswith(_NAME_SERVICES)

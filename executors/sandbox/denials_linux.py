@@ -1,4 +1,4 @@
-"""What a system call would do that Landlock keeps a program from: evidence, the kernel decides by itself.
+"""What a system call would do that a sandbox keeps a program from: evidence, the kernel decides by itself.
 
 That a name can come to mean something else in between spoils evidence and nothing more.
 """
@@ -9,16 +9,42 @@ import errno
 import os
 import stat
 import struct
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, TypeVar
 
-from executors.sandbox.policy import Access
+from executors.sandbox.metadata_linux import pin
+from executors.sandbox.policy import Access, Policy
+from executors.sandbox.seccomp_linux import METADATA
 from executors.sandbox.tracee_linux import AT_FDCWD, Tracee, real_path, signed
+
+T = TypeVar("T")
 
 AccessTo = Callable[[str], Access]
 """What the policy says of a real path."""
+MOVES: Final = frozenset({"rename", "renameat", "renameat2", "link", "linkat"})
 
 _NEVER_DENIED: Final = frozenset({b"/dev/null", b"/dev/tty"})
+
+
+def access_of(policy: Policy) -> AccessTo:
+    """Returns :meth:`Policy.access` for paths as text, quicker."""
+    rules = {str(rule.path): rule.access for rule in policy.rules}
+
+    def access(path: str) -> Access:
+        return innermost(rules, path, Access.NONE)
+
+    return access
+
+
+def innermost(values: Mapping[str, T], path: str, default: T) -> T:
+    """Returns what *values* have for *path*, or for the directory nearest around it."""
+    while True:
+        found = values.get(path)
+        if found is not None:
+            return found
+        if path == "/" or not path:
+            return default
+        path = path[: path.rfind("/")] or "/"
 
 
 class Judge:
@@ -26,11 +52,15 @@ class Judge:
 
     :param access: for changing and reading files, devices that everybody may use included.
     :param reads: whether reading is judged as well.
+    :param mount_of: tells which mount of the sandbox a real path is on; None for one that has none.
     """
 
-    def __init__(self, access: AccessTo, *, reads: bool) -> None:
+    def __init__(
+        self, access: AccessTo, *, reads: bool, mount_of: Callable[[str], str] | None = None
+    ) -> None:
         self._access = access
         self._reads = reads
+        self._mount_of = mount_of
 
     def denied(self, tracee: Tracee, name: str, arguments: Sequence[int]) -> str | None:
         """Returns the path that the call will be denied for; None if it is allowed, or fails anyway.
@@ -75,7 +105,49 @@ class Judge:
                 return self._moved(tracee, (cwd, first), (cwd, second), exclusive=False)
             case "renameat" | "renameat2":
                 return self._moved(tracee, (signed(first), second), (signed(third), fourth), exclusive=False)
-        return None
+        return self._changed(tracee, name, arguments) if name in METADATA else None
+
+    def crossed(self, tracee: Tracee, name: str, arguments: Sequence[int]) -> str | None:
+        """Returns the path that a call of :data:`MOVES` cannot bring a file to because of a mount that only
+        the sandbox has; None if it can, or fails anyway.
+
+        :raises OSError: the arguments mean nothing.
+        """
+        if self._mount_of is None:
+            return None
+        first, second, third, fourth, *_ = arguments
+        is_plain = name in ("rename", "link")
+        old, old_name = _parent(
+            tracee,
+            AT_FDCWD if is_plain else signed(first),
+            tracee.read_text(first if is_plain else second),
+        )
+        try:
+            new, new_name = _parent(
+                tracee,
+                AT_FDCWD if is_plain else signed(third),
+                tracee.read_text(second if is_plain else fourth),
+            )
+            try:
+                places = real_path(old), real_path(new)
+                same = os.fstat(old).st_dev == os.fstat(new).st_dev
+                if not same or self._mount_of(places[0]) == self._mount_of(places[1]):
+                    return None
+                return os.path.join(places[1], os.fsdecode(new_name)) if _is_in(old, old_name) else None
+            finally:
+                os.close(new)
+        finally:
+            os.close(old)
+
+    def _changed(self, tracee: Tracee, name: str, arguments: Sequence[int]) -> str | None:
+        fd = pin(tracee, name, arguments)
+        try:
+            path = real_path(fd)
+            if not path.startswith("/") or self._access(path) == Access.WRITE:
+                return None
+            return path if os.geteuid() in (0, os.fstat(fd).st_uid) else None
+        finally:
+            os.close(fd)
 
     def _opened(self, tracee: Tracee, directory: int, address: int, flags: int) -> str | None:
         changes = flags & (os.O_ACCMODE | os.O_CREAT | os.O_TRUNC)

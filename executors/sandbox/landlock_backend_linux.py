@@ -11,6 +11,9 @@ extended attributes; sockets other than of the family AF_UNIX (and AF_NETLINK, w
 connecting Unix sockets; ``kill``; mounting, tracing and the like. Not watched: executing a program that may
 not be read, signals by other calls than ``kill``, and calls that a filter around this process refuses first.
 
+From the first confinement on, this process can neither be traced nor leave a core: for the thread is one of
+the confined.
+
 Stricter than the policy asks for: no device nodes, namespaces or tracing inside; no shared memory, semaphores
 or queues of System V; no datagrams between Unix sockets and no abstract ones with the network restricted. A
 program that makes itself unreadable to its peers, as one does that changes its user, cannot change metadata
@@ -24,6 +27,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import threading
 import time
 from collections.abc import Callable
 from typing import Final
@@ -33,9 +37,10 @@ from executors.sandbox import landlock_linux as landlock
 from executors.sandbox import seccomp_linux as seccomp
 from executors.sandbox.backend import Evidence
 from executors.sandbox.capabilities_linux import give_up_capabilities
-from executors.sandbox.denials_linux import AccessTo, Judge
+from executors.sandbox.denials_linux import AccessTo, Judge, access_of
 from executors.sandbox.policy import Access, Policy
 from executors.sandbox.supervisor_linux import Supervisor
+from executors.sandbox.system_calls_linux import refuse_to_be_looked_into
 from executors.sandbox.thread_linux import ConfinedThread
 
 OLDEST: Final = 6
@@ -50,6 +55,7 @@ class LandlockBackend:
 
     name = "landlock"
     sees_denials = True
+    ways = 1
 
     def missing(self) -> str | None:
         found = landlock.version()
@@ -91,7 +97,8 @@ class LandlockConfinement:
             changes=everything < Access.WRITE,
             reads=everything < Access.READ,
         )
-        self._instructions = seccomp.supervised_filter(self._watched, seccomp.require_architecture())
+        # The thread is confined, but its memory and descriptors are those of this process.
+        refuse_to_be_looked_into()
         self._thread = ConfinedThread(self._confine)
         try:
             self._supervisor = Supervisor(
@@ -105,6 +112,11 @@ class LandlockConfinement:
             os.close(self._listener)
             self._thread.close()
             raise
+
+    @property
+    def thread(self) -> int:
+        """The number of the thread that starts programs."""
+        return self._thread.native_id
 
     def wrap(self, request: SpawnRequest) -> SpawnRequest:
         return request
@@ -137,7 +149,9 @@ class LandlockConfinement:
             rules.restrict_this_thread()
         give_up_capabilities(network=self._policy.network)
         # Last, since it could stand in the way of the others.
-        self._listener = seccomp.install(self._instructions)
+        architecture = seccomp.require_architecture()
+        instructions = seccomp.thread_filter(self._watched, architecture, threading.get_native_id())
+        self._listener = seccomp.install(instructions)
 
     @staticmethod
     def _allow(rules: landlock.Ruleset, path: str, access: Access) -> None:
@@ -153,22 +167,6 @@ class LandlockConfinement:
             if error.errno == errno.ELOOP:
                 raise ValueError(f"{path} has become a symbolic link, or lies behind one") from None
             raise
-
-
-def access_of(policy: Policy) -> AccessTo:
-    """Returns :meth:`Policy.access` for paths as text, quicker."""
-    rules = {str(rule.path): rule.access for rule in policy.rules}
-
-    def access(path: str) -> Access:
-        while True:
-            found = rules.get(path)
-            if found is not None:
-                return found
-            if path == "/" or not path:
-                return Access.NONE
-            path = path[: path.rfind("/")] or "/"
-
-    return access
 
 
 def _without_ourselves(access: AccessTo) -> AccessTo:

@@ -44,6 +44,14 @@ def change(tracee: Tracee, name: str, arguments: Sequence[int], permit: Permit) 
         os.close(fd)
 
 
+def pin(tracee: Tracee, name: str, arguments: Sequence[int]) -> int:
+    """Returns a descriptor (O_PATH) of what the system call *name* is about.
+
+    :raises OSError: as the call.
+    """
+    return _prepare(tracee, name, arguments)[1]()
+
+
 def _prepare(
     tracee: Tracee, name: str, arguments: Sequence[int]
 ) -> tuple[Callable[[str], None], Callable[[], int]]:
@@ -152,7 +160,7 @@ def _set_attribute(tracee: Tracee, arguments: Sequence[int]) -> Callable[[str], 
     if size > _MOST_VALUE_BYTES:
         raise OSError(errno.E2BIG, os.strerror(errno.E2BIG))
     data = tracee.read_exactly(value, size) if size else b""
-    return lambda path: os.setxattr(path, attribute, data, flags & 0xFFFF_FFFF)
+    return lambda path: os.setxattr(path, attribute, data, signed(flags))
 
 
 def _remove_attribute(tracee: Tracee, address: int) -> Callable[[str], None]:

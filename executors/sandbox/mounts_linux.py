@@ -12,9 +12,10 @@ from executors.sandbox.policy import Access, Policy, Rule
 
 _ROOT: Final = PurePosixPath("/")
 _PROC: Final = PurePosixPath("/proc")
-_SETTINGS: Final = "/proc/sys"
+SETTINGS: Final = ("/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus")
+"""Of the whole machine: who owns them, a super-user, may write there without any capability."""
 _DEV: Final = PurePosixPath("/dev")
-_SHM: Final = PurePosixPath("/dev/shm")
+SHARED_MEMORY: Final = PurePosixPath("/dev/shm")
 FRESH_DEVICES: Final = frozenset(
     {"console", "core", "fd", "full", "null", "ptmx", "pts", "random", "shm"}
     | {"stderr", "stdin", "stdout", "tty", "urandom", "zero"}
@@ -115,7 +116,7 @@ class _Plan:
 
     def _add(self, rule: Rule) -> None:
         path, access = rule.path, rule.access
-        if path.parts[1:2] == _DEV.parts[1:] and path != _DEV and path.parts[:3] != _SHM.parts:
+        if path.parts[1:2] == _DEV.parts[1:] and path != _DEV and path.parts[:3] != SHARED_MEMORY.parts:
             self._add_device(rule)
             return
         if (path == _DEV and access != Access.NONE) or (path == _PROC and access == Access.READ):
@@ -182,10 +183,10 @@ def arguments(
         if mount.path == _ROOT:
             options += _options(mount, descriptors)
     options += ["--dev", "/dev", "--proc", "/proc"]
-    # A super-user may write the kernel's settings without any capability, since it owns them.
-    options += ["--ro-bind", _SETTINGS, _SETTINGS]
-    if all(mount.path != _SHM for mount in mounts):
-        options += ["--perms", "1777", "--tmpfs", str(_SHM)]
+    # Of some bwrap sees to itself, but not to this one.
+    options += ["--ro-bind", SETTINGS[0], SETTINGS[0]]
+    if all(mount.path != SHARED_MEMORY for mount in mounts):
+        options += ["--perms", "1777", "--tmpfs", str(SHARED_MEMORY)]
     for mount in mounts:
         if mount.path != _ROOT:
             options += _options(mount, descriptors)

@@ -54,6 +54,10 @@ class Listener:
         """Whether a call waits; :meth:`receive` would block without."""
         return any(events & select.POLLIN for _, events in self._poll.poll(0))
 
+    def is_over(self) -> bool:
+        """Whether nobody is left whom the filter is for."""
+        return any(events & select.POLLHUP for _, events in self._poll.poll(0))
+
     def receive(self) -> Notification | None:
         """Returns the next one; None if who made it has been killed meanwhile."""
         buffer = bytearray(_NOTIFICATION.size)

@@ -29,6 +29,7 @@ class RestrictedTokenBackend:
 
     name = "restricted-token"
     sees_denials = False
+    ways = 1
 
     def missing(self) -> str | None:
         return None

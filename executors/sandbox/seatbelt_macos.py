@@ -111,6 +111,7 @@ class SeatbeltBackend:
 
     name = "seatbelt"
     sees_denials = False
+    ways = 1
 
     def missing(self) -> str | None:
         if platform.system() != "Darwin":

@@ -69,6 +69,15 @@ TUNING: Final = {
 
 _ALL_OF_A_USER: Final = {"setpriority": 2, "ioprio_set": 3}
 
+_TO_THREADS: Final = {
+    "kill": 0, "tkill": 0, "tgkill": 1, "rt_sigqueueinfo": 0, "rt_tgsigqueueinfo": 1, "pidfd_open": 0,
+}  # fmt: skip
+"""Calls that send signals, or lead to such, and which argument is the number of a thread."""
+_SET_OWNER: Final = 8
+_SET_OWNER_IN_MEMORY: Final = 15
+_OWNER_REQUESTS: Final = (0x8901, 0x8902)
+"""FIOSETOWN and SIOCSPGRP, of ioctl(2)."""
+
 QUIET_OPEN: Final = os.O_SYNC & ~os.O_DSYNC
 """A flag that no program gives to open(2) by itself: nothing is told of what is opened with it.
 
@@ -95,6 +104,8 @@ _GET_ACTION_AVAILABLE: Final = 2
 _GET_SIZES: Final = 3
 _NEW_LISTENER: Final = 1 << 3
 _WAIT_KILLABLE: Final = 1 << 5
+LISTENER_FLAGS: Final = _NEW_LISTENER | _WAIT_KILLABLE
+"""Of seccomp(2): it returns the descriptor to which a filter sends its notifications."""
 
 
 @dataclass(frozen=True)
@@ -105,18 +116,58 @@ class Watched:
     :ivar metadata: :data:`METADATA`, and that file flags are refused.
     :ivar changes: :data:`CHANGES` and opening for writing.
     :ivar reads: opening for reading.
+    :ivar apart: whether programs have a file system, processes and System V IPC of their own, which keep what
+        is watched: it is for evidence only, but for sockets and what is never allowed.
     """
 
     sockets: bool
     metadata: bool
     changes: bool
     reads: bool
+    apart: bool = False
 
 
 @cache
 def supervised_filter(watched: Watched, architecture: Architecture) -> bytes:
-    """Returns the filter of programs that a supervisor watches and Landlock confines."""
-    rules = _common_rules(architecture, refused=bpf.NOTIFY, file_flags=watched.metadata)
+    """Returns the filter of programs that a supervisor watches."""
+    return _whole(architecture, _supervised_rules(watched, architecture))
+
+
+def thread_filter(watched: Watched, architecture: Architecture, thread: int) -> bytes:
+    """As :func:`supervised_filter`, for a thread and what it starts.
+
+    To Landlock the thread is one of them, and a signal to it is one to its whole process: none reaches it.
+
+    :param thread: its number.
+    """
+    rules = _supervised_rules(watched, architecture)
+    numbers = architecture.numbers
+    refused = bpf.give(bpf.error(errno.EPERM))
+    for name, index in _TO_THREADS.items():
+        other = rules.get(numbers[name], bpf.give(bpf.ALLOW))
+        rules[numbers[name]] = [*bpf.load_argument(index), *bpf.if_equal(thread, refused), *other]
+    # A descriptor of a process does not tell whose it is. Programs that know these get along without.
+    rules[numbers["pidfd_send_signal"]] = bpf.give(bpf.error(errno.ENOSYS))
+    # Who gets the signals of a descriptor: by number, or in memory, which can change.
+    own_is_thread = [*bpf.load_argument(2), *bpf.if_equal(thread, refused), *bpf.give(bpf.ALLOW)]
+    rules[numbers["fcntl"]] = [
+        *bpf.load_argument(1),
+        *bpf.if_equal(_SET_OWNER_IN_MEMORY, refused),
+        *bpf.if_equal(_SET_OWNER, own_is_thread),
+        *bpf.give(bpf.ALLOW),
+    ]
+    rules[numbers["ioctl"]] = [
+        *bpf.load_argument(1),
+        *bpf.choose(_OWNER_REQUESTS, bpf.error(errno.EPERM)),
+        *rules[numbers["ioctl"]],
+    ]
+    return _whole(architecture, rules)
+
+
+def _supervised_rules(watched: Watched, architecture: Architecture) -> dict[int, bpf.Program]:
+    rules = _common_rules(
+        architecture, refused=bpf.NOTIFY, file_flags=watched.metadata and not watched.apart, ipc=watched.apart
+    )
     numbers = architecture.numbers
     notify = bpf.give(bpf.NOTIFY)
     if watched.sockets:
@@ -130,9 +181,10 @@ def supervised_filter(watched: Watched, architecture: Architecture) -> bytes:
     for name, flags in (("open", 1), ("openat", 2)):
         if name in numbers and (watched.changes or watched.reads):
             rules[numbers[name]] = _open_rule(flags, watched.reads)
-    for name, index in TUNING.items():
-        rules[numbers[name]] = _tuning_rule(name, index)
-    # Signals are kept inside by Landlock: this is for evidence only.
+    if not watched.apart:
+        for name, index in TUNING.items():
+            rules[numbers[name]] = _tuning_rule(name, index)
+    # Signals are kept inside by other means: this is for evidence only.
     first = bpf.load_argument(0)
     rules[numbers["kill"]] = [
         *first,
@@ -141,7 +193,7 @@ def supervised_filter(watched: Watched, architecture: Architecture) -> bytes:
         *bpf.if_equal(0, bpf.give(bpf.ALLOW)),
         *notify,
     ]
-    return _whole(architecture, rules)
+    return rules
 
 
 def filter_bytes(*, network: bool) -> bytes:
@@ -152,9 +204,7 @@ def filter_bytes(*, network: bool) -> bytes:
     :raises OSError: the architecture is not known here.
     """
     architecture = require_architecture()
-    rules = _common_rules(architecture, refused=bpf.error(errno.EPERM), file_flags=False)
-    for name in _PROBED[_OWN_INTERPROCESS]:
-        del rules[architecture.numbers[name]]
+    rules = _common_rules(architecture, refused=bpf.error(errno.EPERM), file_flags=False, ipc=True)
     if not network:
         rules |= _socket_rules(architecture, refused=bpf.error(errno.EACCES))
         rules[architecture.numbers["connect"]] = bpf.give(bpf.error(errno.EACCES))
@@ -174,11 +224,14 @@ def _whole(architecture: Architecture, rules: dict[int, bpf.Program]) -> bytes:
     return bpf.assemble(bpf.call_filter(architecture.audit, LARGEST_KNOWN, unknown, rules))
 
 
-def _common_rules(architecture: Architecture, *, refused: int, file_flags: bool) -> dict[int, bpf.Program]:
+def _common_rules(
+    architecture: Architecture, *, refused: int, file_flags: bool, ipc: bool
+) -> dict[int, bpf.Program]:
     numbers = architecture.numbers
     rules = {numbers[name]: bpf.give(refused) for name in REFUSED}
     for code, names in _PROBED.items():
-        rules |= {numbers[name]: bpf.give(bpf.error(code)) for name in names}
+        if not (ipc and code == _OWN_INTERPROCESS):
+            rules |= {numbers[name]: bpf.give(bpf.error(code)) for name in names}
     # CLONE_NEWTIME has the bit of a signal number in clone(2), and no meaning there.
     rules[numbers["clone"]] = _flag_rule(_NAMESPACES, bpf.error(errno.EPERM))
     rules[numbers["unshare"]] = _flag_rule(_NAMESPACES | _NEW_TIME, refused)
@@ -263,7 +316,7 @@ def install(instructions: bytes) -> int:
     buffer = ctypes.create_string_buffer(instructions, len(instructions))
     program = _FilterProgram(len(instructions) // 8, ctypes.cast(buffer, ctypes.c_void_p))
     number = require_architecture().numbers["seccomp"]
-    return system_call(number, _SET_MODE_FILTER, _NEW_LISTENER | _WAIT_KILLABLE, ctypes.byref(program))
+    return system_call(number, _SET_MODE_FILTER, LISTENER_FLAGS, ctypes.byref(program))
 
 
 @cache

@@ -10,46 +10,35 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import socket
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
 from executors.process.tree_linux import mark_of
+from executors.sandbox.answerer_linux import Answerer
 from executors.sandbox.backend import Evidence
+from executors.sandbox.denial import more_telling
 from executors.sandbox.denials_linux import AccessTo, Judge
 from executors.sandbox.metadata_linux import change
 from executors.sandbox.notifications_linux import Listener, Notification
 from executors.sandbox.policy import Access
-from executors.sandbox.seccomp_linux import (
-    CHANGES,
-    METADATA,
-    OPENS,
-    REFUSED,
-    TUNING,
-    require_architecture,
-)
+from executors.sandbox.seccomp_linux import METADATA, TUNING
 from executors.sandbox.tracee_linux import Tracee, acting_as, real_path, signed
 from executors.sandbox.unix_connect_linux import UnixConnect, birth_ns, read_address
 
-_AT_ONCE: Final = 64
-"""How many calls are answered before the event loop does something else."""
 _MOST_LEADERS: Final = 4096
 _MOST_CONNECTS: Final = 32
 _MOST_ANCESTORS: Final = 64
 _NO_FILES: Final = ("pipe:[", "socket:[", "anon_inode:")
 
 
-class Supervisor:
-    """Serves one filter; everything happens on the thread of the event loop.
+class Supervisor(Answerer):
+    """Serves one filter, for all that a thread starts.
 
-    :param listener: as :func:`executors.sandbox.seccomp_linux.install` returns it; belongs to this object.
     :param thread: number of the thread that starts programs: its own calls are not judged.
     :param writable: what the policy says of a real path, for metadata and Unix sockets.
-    :param judge: tells what will be denied.
     """
 
     def __init__(
@@ -60,33 +49,20 @@ class Supervisor:
         writable: AccessTo,
         judge: Judge,
     ) -> None:
-        self._loop = loop
+        with Tracee(threading.get_native_id()) as tracee:
+            self._self = tracee.identity()
+        super().__init__(loop, listener, judge)
         self._thread = thread
         self._writable = writable
-        self._judge = judge
-        self._names = {number: name for name, number in require_architecture().numbers.items()}
-        self._handlers: dict[str, Callable[[Tracee, Notification, str], None]] = {}
         self._handlers |= dict.fromkeys(METADATA, self._change)
-        self._handlers |= dict.fromkeys(OPENS | CHANGES, self._look)
-        self._handlers |= dict.fromkeys({*REFUSED, "unshare", "ioctl"}, self._refuse)
         self._handlers |= dict.fromkeys(TUNING, self._tune)
-        self._handlers |= {"socket": self._make_socket, "connect": self._connect, "kill": self._signal}
+        self._handlers |= {"connect": self._connect, "kill": self._signal}
         self._leaders: OrderedDict[int, int | None] = OrderedDict()
         self._began_ns: dict[int, int] = {}
         self._evidence: dict[int, Evidence] = {}
         self._connects = 0
-        with Tracee(threading.get_native_id()) as tracee:
-            self._self = tracee.identity()
         # Who has no rights over others' files can lend none.
         self._lends = self._self.user == 0 or self._self.capabilities != 0
-        self._listener: Listener | None = Listener(listener)
-        loop.add_reader(listener, self.serve)
-
-    @property
-    def descriptor(self) -> int:
-        """What becomes readable when a call waits."""
-        assert self._listener is not None, "closed"
-        return self._listener.fd
 
     def started(self, leader: int, began_ns: int) -> None:
         """A process has been started whose evidence will be asked for.
@@ -99,7 +75,10 @@ class Supervisor:
             self._forget(next(iter(self._leaders)))
 
     def evidence(self, leader: int) -> Evidence | None:
-        """Returns the last thing that *leader* and its descendants were kept from, and forgets it."""
+        """Returns the last thing that *leader* and its descendants were kept from, and forgets it.
+
+        What programs do without comes second to the rest.
+        """
         # What it did just before its end may wait to be looked at.
         self.serve()
         return self._forget(leader)
@@ -109,49 +88,12 @@ class Supervisor:
         self._began_ns.pop(leader, None)
         return self._evidence.pop(leader, None)
 
-    def serve(self) -> None:
-        """Answers what waits."""
-        for _ in range(_AT_ONCE):
-            if self._listener is None or not self._listener.pending():
-                return
-            notification = self._listener.receive()
-            if notification is not None:
-                self._answer(self._listener, notification)
-
-    def close(self) -> None:
-        """What is watched fails with ENOSYS from now on; nothing is allowed by it."""
-        if self._listener is not None:
-            self._loop.remove_reader(self._listener.fd)
-            self._listener.close()
-            self._listener = None
-
     def _answer(self, listener: Listener, notification: Notification) -> None:
         if notification.thread == self._thread:
             # This process itself, such as a finalizer that happens to run there.
             listener.let_go(notification)
-            return
-        name = self._names[notification.number]
-        try:
-            with Tracee(notification.thread) as tracee:
-                if listener.is_valid(notification):
-                    self._handlers[name](tracee, notification, name)
-        except OSError as error:
-            listener.fail(notification, error.errno or errno.EIO)
-        except BaseException:
-            listener.fail(notification, errno.EIO)
-            raise
-
-    def _look(self, tracee: Tracee, notification: Notification, name: str) -> None:
-        assert self._listener is not None
-        try:
-            path = self._judge.denied(tracee, name, notification.arguments)
-            if path is not None:
-                self._note(notification, name, path)
-        except OSError:
-            # It will fail by itself, or cannot be told: no evidence.
-            pass
-        finally:
-            self._listener.let_go(notification)
+        else:
+            super()._answer(listener, notification)
 
     def _change(self, tracee: Tracee, notification: Notification, name: str) -> None:
         assert self._listener is not None
@@ -162,30 +104,19 @@ class Supervisor:
                 return
             status = os.fstat(fd)
             if self._self.user in (0, status.st_uid):
-                self._note(notification, name, path)
+                self._note(notification, Evidence(name, path))
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
         self._lend(tracee)
         change(tracee, name, notification.arguments, permit)
         self._listener.succeed(notification)
 
-    def _refuse(self, tracee: Tracee, notification: Notification, name: str) -> None:
-        self._note(notification, name)
-        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
-
-    def _make_socket(self, tracee: Tracee, notification: Notification, name: str) -> None:
-        family = notification.arguments[0] & 0xFFFF_FFFF
-        with suppress(ValueError):
-            family = socket.AddressFamily(family)
-        self._note(notification, name, getattr(family, "name", str(family)))
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-
     def _tune(self, tracee: Tracee, notification: Notification, name: str) -> None:
         assert self._listener is not None
         process = signed(notification.arguments[TUNING[name]])
         others = name in ("setpriority", "ioprio_set") and notification.arguments[0] != _ONE_PROCESS[name]
         if others or not (tracee.has_thread(process) or self._leader_of(process) is not None):
-            self._note(notification, name, str(process))
+            self._note(notification, Evidence(name, str(process)))
             raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
         self._listener.let_go(notification)
 
@@ -193,13 +124,13 @@ class Supervisor:
         assert self._listener is not None
         process = signed(notification.arguments[0])
         if os.path.exists(f"/proc/{process}") and self._leader_of(process) is None:
-            self._note(notification, name, str(process))
+            self._note(notification, Evidence(name, str(process)))
         self._listener.let_go(notification)
 
     def _connect(self, tracee: Tracee, notification: Notification, name: str) -> None:
         path = read_address(tracee, notification)
         if path.startswith(b"\0"):
-            self._note(notification, name, "@" + path[1:].decode("utf-8", "replace"))
+            self._note(notification, Evidence(name, "@" + path[1:].decode("utf-8", "replace")))
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         if self._connects >= _MOST_CONNECTS:
             raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
@@ -212,7 +143,7 @@ class Supervisor:
             # of files may be some ms behind, so a socket made at the very start counts as foreign too.
             is_own = born is not None and began is not None and born > began
             if not is_own or self._writable(where) != Access.WRITE:
-                self._note(notification, name, where)
+                self._note(notification, Evidence(name, where))
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
         self._lend(tracee)
@@ -246,10 +177,10 @@ class Supervisor:
         if self._lends:
             tracee.acting = partial(acting_as, tracee.identity(), self._self)
 
-    def _note(self, notification: Notification, operation: str, target: str = "") -> None:
+    def _note(self, notification: Notification, evidence: Evidence) -> None:
         leader = self._leader_of(notification.thread)
         if leader is not None:
-            self._evidence[leader] = Evidence(operation, target)
+            self._evidence[leader] = more_telling(self._evidence.get(leader), evidence)
 
     def _leader_of(self, process: int) -> int | None:
         """Returns which of those that were started *process* descends from; None for a stranger."""

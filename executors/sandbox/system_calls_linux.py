@@ -31,6 +31,8 @@ _COMMON: Final = {
     "pidfd_getfd": 438,
     "mount_setattr": 442,
     "quotactl_fd": 443,
+    "pidfd_send_signal": 424,
+    "pidfd_open": 434,
     "fchmodat2": 452,
     "setxattrat": 463,
     "removexattrat": 466,
@@ -38,7 +40,8 @@ _COMMON: Final = {
 
 _X86_64: Final = {
     "open": 2, "ioctl": 16, "shmget": 29, "shmat": 30, "shmctl": 31, "socket": 41, "connect": 42,
-    "socketpair": 53, "clone": 56, "kill": 62, "semget": 64, "semop": 65, "semctl": 66, "shmdt": 67,
+    "socketpair": 53, "clone": 56, "kill": 62, "fcntl": 72, "rt_sigqueueinfo": 129, "tkill": 200,
+    "tgkill": 234, "rt_tgsigqueueinfo": 297, "semget": 64, "semop": 65, "semctl": 66, "shmdt": 67,
     "msgget": 68, "msgsnd": 69, "msgrcv": 70, "msgctl": 71, "truncate": 76, "rename": 82, "mkdir": 83,
     "rmdir": 84, "creat": 85, "link": 86, "unlink": 87, "symlink": 88, "chmod": 90, "fchmod": 91, "chown": 92,
     "fchown": 93, "lchown": 94, "ptrace": 101, "setgroups": 116, "setfsuid": 122, "setfsgid": 123,
@@ -58,6 +61,7 @@ _X86_64: Final = {
 
 _AARCH64: Final = {
     "setxattr": 5, "lsetxattr": 6, "fsetxattr": 7, "removexattr": 14, "lremovexattr": 15, "fremovexattr": 16,
+    "fcntl": 25, "tkill": 130, "tgkill": 131, "rt_sigqueueinfo": 138, "rt_tgsigqueueinfo": 240,
     "ioctl": 29, "ioprio_set": 30, "mknodat": 33, "mkdirat": 34, "unlinkat": 35, "symlinkat": 36,
     "linkat": 37, "renameat": 38, "umount2": 39, "mount": 40, "pivot_root": 41, "truncate": 45, "chroot": 51,
     "fchmod": 52, "fchmodat": 53, "fchownat": 54, "fchown": 55, "openat": 56, "quotactl": 60, "utimensat": 88,
@@ -99,6 +103,7 @@ def this_architecture() -> Architecture | None:
     return ARCHITECTURES.get(platform.machine())
 
 
+_PR_SET_DUMPABLE: Final = 4
 _PR_SET_NO_NEW_PRIVS: Final = 38
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
@@ -110,6 +115,19 @@ def refuse_privileges() -> None:
     :raises OSError: the kernel refuses.
     """
     if _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+
+
+def refuse_to_be_looked_into() -> None:
+    """Keeps this process's memory, descriptors and environment from whoever lacks CAP_SYS_PTRACE, for ever.
+
+    Other processes of the same user, too, and with them debuggers; nor does it leave a core (prctl(2),
+    PR_SET_DUMPABLE). What it starts is not affected.
+
+    :raises OSError: the kernel refuses.
+    """
+    if _libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
 

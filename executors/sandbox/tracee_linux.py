@@ -161,11 +161,14 @@ class Tracee:
     def socket(self, number: int) -> int:
         """Returns a descriptor of the same open socket as its descriptor *number*.
 
-        :raises OSError: EBADF; EPERM where the system allows no such thing, as in some containers.
+        :raises OSError: EBADF; ESRCH or ENOENT: it is gone; EPERM where the system allows no such thing, as
+            in some containers.
         """
         # O_EXCL is PIDFD_THREAD: the number is that of a thread.
         process = os.pidfd_open(self.thread, os.O_EXCL)
         try:
+            # Its number has not come to be another's before that: it is there still.
+            os.stat("stat", dir_fd=self._proc)
             return system_call(_PIDFD_GETFD, process, number, 0)
         finally:
             os.close(process)
@@ -234,6 +237,37 @@ class Tracee:
             os.close(fd)
             raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         return fd
+
+
+class Resident(Tracee):
+    """One that has a file system and processes of its own, with what it sees at the same paths as outside.
+
+    What it means is looked for outside, by its path: for evidence, and nothing else.
+    """
+
+    def object(self, directory: int, path: bytes, *, follow: bool) -> int:
+        if not path:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        own = _OWN_DESCRIPTOR.fullmatch(path)
+        if own is not None:
+            process, number, other, standard, rest = own.groups()
+            if process is not None:
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+            text = number or other
+            path = self._path(f"fd/{int(text) if text is not None else _STANDARD[standard]}")
+            path += b"/" + rest if rest else b""
+        elif not path.startswith(b"/"):
+            path = self._path("cwd" if directory == AT_FDCWD else f"fd/{directory}") + b"/" + path
+        return open_object(path, None, follow=follow)
+
+    def descriptor(self, number: int) -> int:
+        return open_object(self._path(f"fd/{number}"), None, follow=False)
+
+    def _path(self, name: str) -> bytes:
+        path = os.readlink(os.fsencode(name), dir_fd=self._proc)
+        if not path.startswith(b"/"):
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        return path
 
 
 def real_path(fd: int) -> str:

@@ -16,10 +16,37 @@ from suites.sandbox.scene import Outcome, Scene
 
 # Nobody tells the caller that a signal did not arrive.
 UNTOLD: Final = {"signal_of_input"}
+# Of one thread or another of a process; what the executor's may reach differs.
+OF_THREADS: Final = r"""
+def open_threads(o):
+    found = []
+    for thread in os.listdir("/proc/%d/task" % o["pid"]):
+        for way in ("/proc/%d/task/%s" % (o["pid"], thread), "/proc/" + thread):
+            for name in ("mem", "environ", "fd/0"):
+                try:
+                    found.append(opened(way + "/" + name, os.O_RDONLY))
+                except OSError as error:
+                    last = error
+    if not found:
+        raise last
+    return len(found)
+
+def signal_threads(o):
+    found = []
+    for thread in os.listdir("/proc/%d/task" % o["pid"]):
+        try:
+            os.kill(int(thread), 0)
+            found.append(thread)
+        except OSError as error:
+            last = error
+    if not found:
+        raise last
+    return found
+"""
 # Of the executor only what does it no harm if it succeeds.
 OF_EXECUTOR: Final = [
     "signal_zero", "seize", "read_memory", "read_environment", "list_root", "read_descriptor",
-    "create_by_root", "read_maps", "read_memory_by_call",
+    "create_by_root", "read_maps", "read_memory_by_call", "open_threads", "signal_threads",
 ]  # fmt: skip
 
 
@@ -61,7 +88,8 @@ def tries_executor(make: Callable[[Scene], Json]) -> Callable[[Scene], Found]:
         with scene.victim() as victim:
             before = scene.look("outside")
             given = victim.told | {"pid": victim.told["executor"], "outside": scene.native("outside")}
-            outcomes = scene.attempts(PROCESSES, [(name, [given]) for name in OF_EXECUTOR], make(scene))
+            functions = PROCESSES + OF_THREADS
+            outcomes = scene.attempts(functions, [(name, [given]) for name in OF_EXECUTOR], make(scene))
             return outcomes, before == scene.look("outside")
 
     return find

@@ -19,6 +19,7 @@ class Open:
 
     name = "open"
     sees_denials = False
+    ways = 1
 
     def __init__(self) -> None:
         self.confined: list[OpenConfinement] = []

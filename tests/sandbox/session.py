@@ -20,6 +20,7 @@ from executors.sandbox.backend import Attempt, Proof, SandboxBackend
 from executors.sandbox.choice import Prove, Sandboxes
 from executors.sandbox.places import Places
 from executors.server.confinements import Confinements
+from executors.server.outlet import Outlet
 from executors.server.process_calls import ProcessCalls
 from tests.support.watch import SECONDS
 
@@ -62,7 +63,7 @@ class Calls:
     def __init__(self, backend: PosixBackend, confinements: Confinements | None) -> None:
         self.events: list[Json] = []
         self._told = asyncio.Event()
-        self.processes = ProcessCalls(backend, "linux", self._notify, confinements)
+        self.processes = ProcessCalls(backend, "linux", Outlet(self._notify), confinements)
         self._handlers = {one.method.name: one for one in self.processes.handlers()}
 
     def _notify(self, message: bytes) -> None:

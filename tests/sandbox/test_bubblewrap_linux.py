@@ -16,17 +16,17 @@ if sys.platform != "linux":
 from executors.sandbox.linux import places
 from executors.sandbox.policy import Rule, make_policy
 from tests.sandbox.bubblewrapped_linux import (
-    BACKEND,
     NONE,
     READ,
     WRITE,
     Place,
     attempts,
     needs_bubblewrap,
+    needs_super_user,
     place,
     say,
 )
-from tests.sandbox.confined_linux import Confined, on_loop
+from tests.sandbox.confined_linux import on_loop
 
 __all__ = ["place"]
 pytestmark = needs_bubblewrap
@@ -69,6 +69,29 @@ async def test_nothing_outside_can_be_changed(place: Place) -> None:
     assert [one.st_ctime_ns for one in after] == [one.st_ctime_ns for one in before]
 
 
+@needs_super_user
+@on_loop
+async def test_devices_keep_what_their_owner_has_set(place: Place) -> None:
+    """They are those of the machine; nothing would be other than before, should it come through."""
+    status = os.stat("/dev/null")
+    mode, times = status.st_mode & 0o7777, [status.st_atime_ns, status.st_mtime_ns]
+    codes = {
+        f"{what} of {path}": f"os.{call}({path!r}, {arguments})"
+        for path in ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/stdin", 0)
+        for what, call, arguments in (
+            ("mode", "chmod", "os.stat(0).st_mode & 0o7777" if path in (0, "/dev/stdin") else 0o666),
+            ("owner", "chown", "os.getuid(), -1"),
+        )
+    }
+    codes["times"] = "os.utime(0, ns=tuple(times))"
+    codes["attribute"] = 'os.setxattr("/dev/null", "user.x", b"x")'
+    found = await attempts(place.policy(), place, codes, times=times)
+    # Devices have no such attributes at all.
+    assert found.pop("attribute") in ("EROFS", "EPERM")
+    assert set(found.values()) == {"EROFS"}, found
+    assert os.stat("/dev/null").st_mode & 0o7777 == mode
+
+
 WRITABLE_OF_THE_KERNEL = """
 import os
 for directory, directories, files in os.walk("/proc"):
@@ -89,7 +112,7 @@ print("end")
 async def test_no_setting_of_the_kernel_can_be_changed(place: Place) -> None:
     policies = [place.policy(), place.policy(network=True), make_policy([Rule(Path("/"), WRITE)])]
     for policy in policies:
-        async with Confined(BACKEND, policy) as confined:
+        async with place.confined(policy) as confined:
             outcome = await confined.python(WRITABLE_OF_THE_KERNEL, cwd=place.ws)
         # Who writes there asks to be told when the machine is busy.
         found = [one for one in outcome.output.split() if not one.startswith("/proc/pressure/")]
@@ -200,7 +223,7 @@ async def test_without_a_root_only_what_is_allowed_is_there(place: Place) -> Non
     rules = {rule.path: rule for rule in [*system, Rule(place.ws, WRITE)]}
     policy = make_policy(rules.values())
     text = f"touch ok; cat {place.out}/file; touch /new; touch /dev/new; touch {place.ws}/../new; ls /"
-    async with Confined(BACKEND, policy) as confined:
+    async with place.confined(policy) as confined:
         outcome = await confined.shell(text, cwd=place.ws, env={"PATH": "/usr/bin:/bin"})
     assert (place.ws / "ok").exists()
     assert outcome.output.count("Read-only file system") == 3, outcome.output
@@ -216,7 +239,7 @@ async def test_what_most_programs_need_is_enough(place: Place) -> None:
     rules |= {Path(sys.prefix).resolve(): READ, Path(sys.base_prefix).resolve(): READ}
     rules |= {place.ws: WRITE, place.ws / ".git": READ}
     policy = make_policy(Rule(path, access) for path, access in rules.items())
-    async with Confined(BACKEND, policy) as confined:
+    async with place.confined(policy) as confined:
         plain = await confined.shell("cat /etc/hostname; ls /proc/self/fd > fds && echo made", cwd=place.ws)
         python = await confined.python("import os; print(os.path.exists('/etc/passwd'))", cwd=place.ws)
     assert "No such file" in plain.output

@@ -23,7 +23,9 @@ from tests.sandbox.bubblewrapped_linux import (
     READ,
     WRITE,
     Place,
+    attempts,
     needs_bubblewrap,
+    needs_super_user,
     place,
     say,
 )
@@ -38,7 +40,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only a super-user can
 @on_loop
 async def test_programs_run_as_without_a_sandbox(place: Place, tty: bool) -> None:
     text = 'echo "$0|$1|$VALUE|$(pwd)"; env; ls -1 /proc/self/fd; exit 7'
-    async with Confined(BACKEND, place.policy()) as confined:
+    async with place.confined(place.policy()) as confined:
         env = {"VALUE": "ü\n=", "LD_LIBRARY_PATH": "/nothing", "EMPTY": ""}
         outcome = await confined.run(["sh", "-c", text, "a b", "c,d"], cwd=place.ws, env=env, tty=tty)
     lines = "\n".join(outcome.output.split("\r\n" if tty else "\n"))
@@ -51,7 +53,7 @@ async def test_programs_run_as_without_a_sandbox(place: Place, tty: bool) -> Non
 
 @on_loop
 async def test_arg0_is_what_is_asked_for(place: Place) -> None:
-    async with Confined(BACKEND, place.policy()) as confined:
+    async with place.confined(place.policy()) as confined:
         # A shell tells the name that it was called by.
         outcome = await confined.run(["sh", "-c", "head -c 6 /proc/$$/cmdline"], arg0="other")
     assert outcome.output == "other\0"
@@ -59,7 +61,7 @@ async def test_arg0_is_what_is_asked_for(place: Place) -> None:
 
 @on_loop
 async def test_bwrap_gets_nothing_of_the_environment(place: Place) -> None:
-    async with Confined(BACKEND, place.policy()) as confined:
+    async with place.confined(place.policy()) as confined:
         running = confined.start(
             ["sleep", "60"], cwd=place.ws, env={"SECRET": "hush", "LD_PRELOAD": "/nothing"}
         )
@@ -90,7 +92,7 @@ signal.pause()
 @pytest.mark.parametrize("tty", [False, True])
 @on_loop
 async def test_an_interrupt_reaches_the_program_only(place: Place, tty: bool) -> None:
-    async with Confined(BACKEND, place.policy()) as confined:
+    async with place.confined(place.policy()) as confined:
         running = confined.start([sys.executable, "-I", "-S", "-c", SLEEPER], cwd=place.ws, tty=tty)
         await running.until_said(b"ready")
         running.process.interrupt()
@@ -101,7 +103,7 @@ async def test_an_interrupt_reaches_the_program_only(place: Place, tty: bool) ->
 
 @on_loop
 async def test_a_key_at_the_terminal_reaches_the_program_only(place: Place) -> None:
-    async with Confined(BACKEND, place.policy()) as confined:
+    async with place.confined(place.policy()) as confined:
         running = confined.start([sys.executable, "-I", "-S", "-c", SLEEPER], cwd=place.ws, tty=True)
         await running.until_said(b"ready")
         running.process.write(b"\x1c")
@@ -125,7 +127,7 @@ async def test_a_death_by_a_signal_is_told_as_without_a_sandbox(place: Place, nu
 
 @on_loop
 async def test_all_ends_with_the_program_and_by_terminating(place: Place) -> None:
-    async with Confined(BACKEND, place.policy()) as confined:
+    async with place.confined(place.policy()) as confined:
         left = await confined.shell("sleep 60 >/dev/null 2>&1 & echo on", cwd=place.ws)
         assert left.output == "on\n"
         running = confined.start(
@@ -137,9 +139,22 @@ async def test_all_ends_with_the_program_and_by_terminating(place: Place) -> Non
         assert not running.process.has_left_any()
 
 
+@needs_super_user
+@on_loop
+async def test_who_waits_for_the_program_is_out_of_its_reach(tmp_path: Path) -> None:
+    """With the memory of the first process inside it could tell of an end, and go on."""
+    place = Place(tmp_path, joined=True)
+    codes = {name: f'open("/proc/1/{name}", "{mode}")' for name, mode in (("mem", "r+b"), ("maps", "r"))}
+    codes["descriptors"] = 'for name in os.listdir("/proc/1/fd"): os.readlink("/proc/1/fd/" + name)'
+    codes["own memory"] = 'open("/proc/self/mem", "r+b")'
+    found = await attempts(place.policy(), place, codes)
+    assert found.pop("own memory") == "done"
+    assert set(found.values()) == {"EACCES"}, found
+
+
 @on_loop
 async def test_a_missing_program_is_an_error_of_the_start(place: Place) -> None:
-    async with Confined(BACKEND, place.policy()) as confined:
+    async with place.confined(place.policy()) as confined:
         for argv in (["/nothing"], ["nothing-of-this-name"], ["./nothing"]):
             with pytest.raises(FileNotFoundError):
                 confined.start(argv, cwd=place.ws)
@@ -166,7 +181,7 @@ async def test_a_program_that_cannot_be_run_inside_says_so(place: Place, tty: bo
     script = place.ws / "script"
     script.write_text("#!/nothing/here\n")
     script.chmod(0o755)
-    async with Confined(BACKEND, place.policy()) as confined:
+    async with place.confined(place.policy()) as confined:
         outcome = await confined.run([str(script)], cwd=place.ws, tty=tty)
         assert outcome.code == 127
         assert outcome.output.startswith(
@@ -177,9 +192,10 @@ async def test_a_program_that_cannot_be_run_inside_says_so(place: Place, tty: bo
 
 
 @on_loop
-async def test_a_root_that_vanishes_is_an_error_and_nothing_runs(place: Place) -> None:
+async def test_a_root_that_vanishes_is_an_error_and_nothing_runs(tmp_path: Path) -> None:
+    place = Place(tmp_path)
     policy = make_policy([Rule(Path("/"), READ), Rule(place.ws, WRITE), Rule(place.out, WRITE)])
-    async with Confined(BACKEND, policy) as confined:
+    async with place.confined(policy) as confined:
         shutil.rmtree(place.out)
         outcome = await confined.shell("echo ran > ran", cwd=place.ws)
     assert outcome.code == 125
@@ -193,7 +209,7 @@ async def test_a_root_that_vanishes_is_an_error_and_nothing_runs(place: Place) -
 async def test_a_place_that_is_swapped_stays_what_it_was(place: Place) -> None:
     policy = make_policy([Rule(Path("/"), READ), Rule(place.ws, WRITE)])
     old = place.ws.with_name("old")
-    async with Confined(BACKEND, policy) as confined:
+    async with place.confined(policy) as confined:
         place.ws.rename(old)
         place.ws.symlink_to(place.out)
         await confined.shell(f"echo new > {place.out}/file", cwd="/")
@@ -322,6 +338,6 @@ async def test_nothing_is_left_on_the_machine(place: Place) -> None:
 
     before = tree()
     policy = place.policy(patterns=(f"{place.ws}/**/config",))
-    async with Confined(BACKEND, policy) as confined:
+    async with place.confined(policy) as confined:
         assert (await confined.shell("true", cwd=place.ws)).code == 0
     assert tree() == before

@@ -45,6 +45,7 @@ class Nothing:
 
     name = "nothing"
     sees_denials = False
+    ways = 1
 
     def __init__(self) -> None:
         self.open = 0
@@ -194,6 +195,7 @@ class Altered:
 
     name = "landlock"
     sees_denials = True
+    ways = 1
 
     def __init__(self, confine: Callable[[Policy], Confinement]) -> None:
         self._confine = confine

@@ -21,6 +21,7 @@ class Named:
     """A backend that is only asked what it lacks."""
 
     sees_denials = False
+    ways = 1
 
     def __init__(self, name: str, *, missing: str | None = None, lacks: str | None = None) -> None:
         self.name = name

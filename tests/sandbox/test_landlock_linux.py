@@ -16,7 +16,8 @@ if sys.platform != "linux":
     pytest.skip("Landlock is of Linux", allow_module_level=True)
 
 from executors.sandbox import landlock_linux as landlock
-from executors.sandbox.landlock_backend_linux import LandlockBackend, access_of
+from executors.sandbox.denials_linux import access_of
+from executors.sandbox.landlock_backend_linux import LandlockBackend, LandlockConfinement
 from executors.sandbox.policy import Access, Policy, Rule, make_policy
 from tests.sandbox.confined_linux import Confined, Outcome, on_loop
 
@@ -412,3 +413,71 @@ def test_access_by_text_agrees_with_the_policy(places: Places) -> None:
     access = access_of(policy)
     for text in ("/", "/a", "/ab", "/a/x", "/a/b", "/a/bx", "/a/b/x/y", "/a/b/c", "/a/b/c/d", "/z"):
         assert access(text) == policy.access(Path(text)), text
+
+
+INTO_THE_EXECUTOR = """
+import ctypes, fcntl, os, signal, socket, sys, termios
+executor = int(sys.argv[1])
+libc = ctypes.CDLL(None, use_errno=True)
+
+def call(*arguments):
+    if libc.syscall(*map(ctypes.c_long, arguments)) < 0:
+        raise OSError(ctypes.get_errno(), "")
+
+def owned(*how):
+    one, other = socket.socketpair()
+    if len(how) == 1:
+        fcntl.fcntl(one, fcntl.F_SETOWN, *how)
+    elif how[0] == 15:
+        fcntl.fcntl(one, 15, b"".join(value.to_bytes(4, "little") for value in how[1:]))
+    else:
+        fcntl.ioctl(one, how[0], how[1].to_bytes(4, "little"))
+
+NUMBERS = {"x86_64": (200, 234), "aarch64": (130, 131)}[os.uname().machine]
+for name in os.listdir(f"/proc/{executor}/task"):
+    thread = int(name)
+    ways = {
+        "kill": lambda: os.kill(thread, 0),
+        "tkill": lambda: call(NUMBERS[0], thread, 0),
+        "tgkill": lambda: call(NUMBERS[1], executor, thread, 0),
+        "open": lambda: signal.pidfd_send_signal(os.pidfd_open(thread, os.O_EXCL), 0),
+        "directory": lambda: signal.pidfd_send_signal(os.open(f"/proc/{thread}", os.O_RDONLY), 0),
+        "affinity": lambda: os.sched_setaffinity(thread, os.sched_getaffinity(0)),
+    }
+    if thread == int(sys.argv[2]):
+        # Anybody can be made the owner, but Landlock knows whom of the others no signal may be sent to.
+        ways["owner"] = lambda: owned(thread)
+        ways["owner in memory"] = lambda: owned(15, 0, thread)
+        ways["owner of a socket"] = lambda: owned(0x8901, thread)
+    for place in (f"/proc/{executor}/task/{thread}", f"/proc/{thread}"):
+        for file, flags in (("mem", 0), ("mem", os.O_RDWR), ("environ", 0), ("maps", 0), ("auxv", 0)):
+            ways[f"{place}/{file} {flags}"] = lambda path=f"{place}/{file}", flags=flags: os.open(path, flags)
+        ways[f"{place}/fd/0"] = lambda path=f"{place}/fd/0": os.readlink(path)
+        ways[f"{place}/root"] = lambda path=f"{place}/root": os.listdir(path)
+        ways[f"{place}/cwd"] = lambda path=f"{place}/cwd": os.readlink(path)
+    for way, attempt in ways.items():
+        try:
+            attempt()
+        except OSError:
+            continue
+        print("came through:", way)
+print("tried")
+"""
+
+
+@pytest.mark.parametrize("everywhere", [False, True])
+@pytest.mark.parametrize("network", [False, True])
+@on_loop
+async def test_the_executor_is_not_reached_through_the_thread_that_starts_programs(
+    places: Places, everywhere: bool, network: bool
+) -> None:
+    rules = [Rule(Path("/"), Access.READ), Rule(places.ws, Access.WRITE)]
+    if everywhere:
+        rules = [Rule(Path("/"), Access.WRITE)]
+    policy = make_policy(rules, network=network and not everywhere)
+    async with Confined(BACKEND, policy) as confined:
+        assert isinstance(confined.confinement, LandlockConfinement)
+        thread = confined.confinement.thread
+        argv = [sys.executable, "-I", "-S", "-c", INTO_THE_EXECUTOR, str(os.getpid()), str(thread)]
+        outcome = await confined.run(argv, cwd=places.ws)
+    assert (outcome.code, outcome.output) == (0, "tried\n")

@@ -73,6 +73,40 @@ def architecture(request: pytest.FixtureRequest) -> Architecture:
     return ARCHITECTURES[request.param]
 
 
+THREAD = 4711
+
+
+def test_no_signal_comes_to_the_thread_that_starts_programs(architecture: Architecture) -> None:
+    instructions = seccomp.thread_filter(EVERYTHING, architecture, THREAD)
+
+    def call(name: str, *arguments: int) -> int:
+        return run(instructions, architecture.numbers[name], *arguments, audit=architecture.audit)
+
+    for signal in (0, 9):
+        assert call("kill", THREAD, signal) == EPERM
+        assert call("kill", THREAD | 1 << 32, signal) == EPERM, "the upper half counts for nothing"
+        assert call("tkill", THREAD, signal) == EPERM
+        assert call("tgkill", 1, THREAD, signal) == EPERM
+        assert call("rt_sigqueueinfo", THREAD, signal) == EPERM
+        assert call("rt_tgsigqueueinfo", 1, THREAD, signal) == EPERM
+    assert call("pidfd_open", THREAD, 0) == EPERM
+    assert call("pidfd_send_signal", 3, 0) == ENOSYS
+    assert call("fcntl", 3, 8, THREAD) == EPERM
+    assert call("fcntl", 3, 15, 1) == EPERM
+    for request in (0x8901, 0x8902):
+        assert call("ioctl", 3, request, 1) == EPERM
+    other = THREAD + 1
+    assert call("kill", other, 9) == bpf.NOTIFY
+    assert call("kill", other, 0) == bpf.ALLOW
+    assert call("tkill", other, 9) == bpf.ALLOW
+    assert call("tgkill", other, other, 9) == bpf.ALLOW
+    assert call("rt_sigqueueinfo", other, 9) == bpf.ALLOW
+    assert call("rt_tgsigqueueinfo", THREAD, other, 9) == bpf.ALLOW
+    assert call("pidfd_open", other, 0) == bpf.ALLOW
+    assert call("fcntl", 3, 8, other) == bpf.ALLOW
+    assert call("fcntl", 3, 2, THREAD) == bpf.ALLOW
+
+
 @pytest.fixture
 def machine(architecture: Architecture) -> Machine:
     return Machine(architecture, EVERYTHING)

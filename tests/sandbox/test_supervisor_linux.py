@@ -125,6 +125,7 @@ show("bad times", libc.utimensat(-100, b"file", ctypes.c_void_p(8), 0))
 show("futimens", libc.futimens(fd, (T * 2)(T(0, (1 << 30) - 2), T(7, 8))))
 show("bad microseconds", libc.utimes(b"file", (T * 2)(T(5, 10**6), T(0, 0))))
 show("attribute", libc.setxattr(b"file", b"user.a", b"value", 5, 0))
+show("attribute with bad flags", libc.setxattr(b"file", b"user.a", b"value", 5, ctypes.c_int(-(1 << 31))))
 show("attribute made anew", libc.setxattr(b"file", b"user.a", b"value", 5, 1))
 show("attribute without a name", libc.setxattr(b"file", b"", b"value", 5, 0))
 show("attribute with a long name", libc.setxattr(b"file", b"user." + b"x" * 300, b"value", 5, 0))
@@ -272,6 +273,44 @@ async def test_unix_sockets_inside_work(
         outcome = await confined.run(argv, cwd=places.ws)
     assert outcome.output == expected
     assert outcome.code == 0, outcome
+
+
+LAST_NUMBER = Path("/proc/sys/kernel/ns_last_pid")
+
+
+@needs_root
+@pytest.mark.skipif(not os.access(LAST_NUMBER, os.W_OK), reason="numbers of processes cannot be chosen here")
+def test_a_number_that_has_come_to_be_anothers_lends_no_socket() -> None:
+    """Of two processes with a socket at the same descriptor, the second takes the first one's number."""
+    ours, theirs = socket.socketpair()
+    other = None
+
+    def start() -> subprocess.Popen[bytes]:
+        return subprocess.Popen(["/bin/sleep", "600"], pass_fds=[theirs.fileno()])
+
+    with ours, theirs:
+        first = start()
+        try:
+            with Tracee(first.pid) as tracee:
+                os.close(tracee.socket(theirs.fileno()))
+                first.kill()
+                first.wait()
+                for _ in range(100):
+                    LAST_NUMBER.write_text(str(first.pid - 1))
+                    other = start()
+                    if other.pid == first.pid:
+                        break
+                    other.kill()
+                    other.wait()
+                else:
+                    pytest.skip("others take the numbers here")
+                with pytest.raises((ProcessLookupError, FileNotFoundError)):
+                    tracee.socket(theirs.fileno())
+        finally:
+            for process in (first, other):
+                if process is not None:
+                    process.kill()
+                    process.wait()
 
 
 @on_loop
