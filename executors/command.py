@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import gc
 import logging
+import math
 import os
 import signal
 import sys
@@ -15,7 +16,9 @@ from contextlib import suppress
 from executors import __version__
 from executors.memory import keep_freed_memory
 from executors.server.executor import serve_stdio, serve_websocket
+from executors.server.sessions import DEFAULT_RETENTION_SECONDS
 from executors.transport import unix
+from executors.transport.event_loop import new_event_loop
 from executors.transport.stdio import take_standard_streams
 from executors.transport.websocket import Limits, parse_listen_url
 
@@ -78,6 +81,14 @@ def make_parser(prog: str = "python -m executors") -> argparse.ArgumentParser:
         help="ping a client that is silent for so long, drop it after as long again; 0 for never "
         "(default: %(default)g)",
     )
+    parser.add_argument(
+        "--session-retention-seconds",
+        type=_seconds,
+        metavar="S",
+        default=DEFAULT_RETENTION_SECONDS,
+        help="keep the processes of a client whose connection was cut for so long, at most, so that it can "
+        "come back to them; 0 for never (default: %(default)g)",
+    )
     parser.add_argument("--version", action="version", version=f"crossexec executor {__version__}")
     return parser
 
@@ -103,7 +114,8 @@ def main(arguments: list[str] | None = None, prog: str = "python -m executors") 
         except ValueError as error:
             parser.error(f"--listen: {error}; or stdio")
     try:
-        asyncio.run(_serve(options))
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+            runner.run(_serve(options))
     except OSError as error:
         print(f"{prog}: cannot start on {options.listen}: {error}", file=sys.stderr)
         return 1
@@ -128,8 +140,10 @@ async def _serve(options: argparse.Namespace) -> None:
         frame_bytes=options.max_frame_bytes,
         message_bytes=options.max_message_bytes,
         ping_seconds=options.ping_seconds,
+        pong_seconds=options.ping_seconds,
     )
-    await serve_websocket(options.listen, limits, stop, lambda url: print(url, flush=True))
+    retention = options.session_retention_seconds
+    await serve_websocket(options.listen, limits, stop, lambda url: print(url, flush=True), retention)
 
 
 def _stop_on_signals(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
@@ -170,4 +184,11 @@ def _positive(text: str) -> int:
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text} is not positive")
+    return number
+
+
+def _seconds(text: str) -> float:
+    number = float(text)
+    if not 0 <= number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is no number of seconds")
     return number

@@ -14,7 +14,7 @@ from typing import Any, Final, Self
 from executors.protocol.errors import ErrorCode, RpcError
 from harness.cli_streams import blocking, write_all
 from harness.cli_target import UsageError, describe, open_target, remote_path
-from harness.client.errors import StdinClosed, Unsupported
+from harness.client.errors import OutcomeUnknown, StdinClosed, Unsupported
 from harness.client.events import OutputEvent
 from harness.client.process import Process
 
@@ -144,7 +144,11 @@ class _Signals:
                     await self._resize(process)
                 elif number == signal.SIGINT and not interrupted:
                     interrupted = True
-                    await process.interrupt()
+                    try:
+                        await process.interrupt()
+                    except OutcomeUnknown:
+                        # It may not have come there: the next one asks again rather than kills.
+                        interrupted = False
                 else:
                     self.status = 128 + number
                     # From here on one more ends this process, whatever the executor does.

@@ -14,8 +14,7 @@ from types import FrameType
 from typing import Any, Final, Self
 
 from harness.cli_target import UsageError
-from harness.client import ClientError, ConnectFailed, connect
-from harness.client.connection import Connection
+from harness.client import Client, ClientError, ConnectFailed, RecoveryOptions, connect
 from harness.environments import EnvironmentFailed, Running
 from harness.environments.url import UrlEnvironment
 
@@ -58,14 +57,16 @@ async def keep(running: Running, end: EndOfUp) -> EnvironmentFailed | None:
     while True:
         try:
             # As whoever gets the URL will connect.
-            async with connect(running.url, client_name="crossexec-up") as client:
+            # That the executor has ended shows at once in a connection that nothing is done to keep.
+            no_recovery = RecoveryOptions(enabled=False)
+            async with connect(running.url, client_name="crossexec-up", recovery=no_recovery) as client:
                 end.may_cancel = False
                 if not told:
                     _tell(running)
                     told = True
-                if not await _lost(client.connection, end.asked):
+                if not await _lost(client, end.asked):
                     return None
-                found = str(client.connection.lost)
+                found = str(await client.wait_lost())
         except ConnectFailed:
             # A connection may be lost for reasons of its own; it is another matter if there is no new one.
             if not told:
@@ -76,9 +77,9 @@ async def keep(running: Running, end: EndOfUp) -> EnvironmentFailed | None:
     return EnvironmentFailed(f"the executor of {running.name} has ended: {found}{_tail(running.log)}")
 
 
-async def _lost(connection: Connection, asked: asyncio.Event) -> bool:
-    """Waits for either; returns whether the connection is lost and nobody has asked for the end."""
-    waiting = [asyncio.ensure_future(connection.wait_lost()), asyncio.ensure_future(asked.wait())]
+async def _lost(client: Client, asked: asyncio.Event) -> bool:
+    """Waits for either; returns whether the session is lost and nobody has asked for the end."""
+    waiting = [asyncio.ensure_future(client.wait_lost()), asyncio.ensure_future(asked.wait())]
     try:
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
     finally:

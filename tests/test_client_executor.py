@@ -27,6 +27,7 @@ from harness.client import (
     OutputOverflow,
     PathUri,
     Process,
+    RecoveryOptions,
     RpcError,
     StdinClosed,
     connect,
@@ -124,7 +125,7 @@ async def test_run_returns_exit_code_and_output(client: Client, up: Running) -> 
     assert done.exit_code == 5
     assert os.fsdecode(done.stdout).rstrip() == up.workspace_root.to_native(up.platform)
     assert done.stderr.split() == b"['a b', '\xc3\xbc']".split()
-    assert client._processes == {}
+    assert client._processes._followers == {}
 
 
 async def test_run_with_check_raises_what_the_command_said(client: Client) -> None:
@@ -271,7 +272,7 @@ async def test_a_slow_consumer_stops_the_reading_and_loses_nothing(
 ) -> None:
     limits = BufferLimits(pause_bytes=MIB)
     async with asyncio.timeout(SECONDS), connect(up.url, limits=limits) as client:
-        gate = client.connection.gate
+        gate = client._session.gate
         paused = asyncio.Event()
         pause = gate._pause
 
@@ -304,7 +305,7 @@ async def test_waiting_for_an_exit_does_not_depend_on_a_consumer(up: Running) ->
         while not process.closed:
             await client.call(ENVIRONMENT_STATUS, Empty())
         # It can write no more, so there is nothing left to hold back.
-        assert not client.connection.gate.paused
+        assert not client._session.gate.paused
         assert len((await process.communicate()).stdout) == 8 * MIB
 
 
@@ -348,7 +349,8 @@ async def test_a_stopped_executor_counts_as_lost() -> None:
         up = await stack.enter_async_context(LocalEnvironment().start())
         script = [*PYTHON, "import os; print(os.getppid())"]
         options = LinkOptions(ping_seconds=0.1, pong_seconds=0.1)
-        client = await stack.enter_async_context(connect(up.url, options=options))
+        no_recovery = RecoveryOptions(enabled=False)
+        client = await stack.enter_async_context(connect(up.url, options=options, recovery=no_recovery))
         pid = int((await client.run(script)).stdout)
         process = await client.start(SLEEP)
         os.kill(pid, signal.SIGSTOP)

@@ -194,7 +194,13 @@ def test_the_method_table() -> None:
             ]
         ),
     }
-    assert set(NOTIFICATIONS) == {"initialized", "process/output", "process/exited", "process/closed"}
+    assert set(NOTIFICATIONS) == {
+        "initialized",
+        "process/acknowledge",
+        "process/output",
+        "process/exited",
+        "process/closed",
+    }
     for table in (METHODS, NOTIFICATIONS):
         for name, entry in table.items():
             assert entry.name == name

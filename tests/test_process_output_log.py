@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from executors.process.output_log import Chunk, OutputLog
 from executors.protocol.processes import Stream
 from executors.server.managed_process import ManagedProcess
+from executors.server.outlet import Outlet
 
 STREAMS: list[Stream] = ["stdout", "stderr", "pty"]
 outputs = st.lists(st.tuples(st.sampled_from(STREAMS), st.binary(min_size=1, max_size=40)), max_size=40)
@@ -63,7 +64,7 @@ def test_a_page_holds_at_least_one_chunk_and_no_more_than_asked(
 def test_paging_by_next_seq_loses_nothing(
     pieces: list[tuple[Stream, bytes]], limit: int, max_bytes: int, over: bool
 ) -> None:
-    process = ManagedProcess("p", lambda _: None, lambda _: None)
+    process = ManagedProcess("p", Outlet(), lambda _: None)
     process.log, _ = log, _ = filled(pieces, limit)
     if over:
         log.mark_exited(0)
@@ -85,3 +86,78 @@ def test_every_event_counts_as_happened(pieces: list[tuple[Stream, bytes]], afte
     log.mark_exited(0)
     assert log.happened_after(len(pieces))
     assert not log.happened_after(len(pieces) + 1)
+
+
+numbers = st.integers(-5, 60)
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("output"), st.integers(1, 40)),
+        st.tuples(st.just("acknowledge"), numbers),
+        st.tuples(st.just("hold"), st.none()),
+        st.tuples(st.just("let go"), st.none()),
+    ),
+    max_size=60,
+)
+
+
+@given(steps, limits)
+def test_drops_nothing_that_the_client_may_not_know(steps: list[tuple[str, int | None]], limit: int) -> None:
+    log = OutputLog(limit)
+    every: list[Chunk] = []
+    known: int | None = None
+    for step, number in steps:
+        if number is None:
+            if step == "hold":
+                log.hold()
+                known = len(every) if known is None else known
+            else:
+                log.let_go()
+                known = None
+        elif step == "output":
+            data = bytes(number)
+            every.append(Chunk(log.append("stdout", data), "stdout", data))
+        else:
+            log.acknowledge(number)
+            known = None if known is None else max(known, min(number, len(every)))
+        kept = log.read(0, None)
+        assert kept == every[len(every) - len(kept) :]
+        held = [] if known is None else every[known:]
+        assert len(kept) >= len(held)
+        assert log.all_known == (not held)
+        assert (log.held_memory > 0) == bool(held)
+        # Besides, the newest up to the limit, and not one chunk more.
+        size = sum(len(chunk.data) for chunk in kept)
+        assert log.retained == size >= min(limit, sum(len(chunk.data) for chunk in every))
+        assert len(kept) == len(held) or size - len(kept[0].data) < limit
+        assert log.memory >= log.held_memory
+
+
+def test_held_output_counts_with_what_its_pieces_cost() -> None:
+    log = OutputLog()
+    log.append("stdout", b"known")
+    log.hold()
+    assert (log.held_memory, log.all_known) == (0, True)
+    for _ in range(1000):
+        log.append("stdout", b"x")
+    assert log.held_memory > 100_000
+    assert log.tails(3) == [b"xxx"]
+    log.acknowledge(501)
+    assert 50_000 < log.held_memory < 100_000
+    log.acknowledge(400)
+    log.acknowledge(10**12)
+    assert (log.held_memory, log.all_known) == (0, True)
+    log.append("stdout", b"yet to come")
+    assert not log.all_known, "an acknowledgement says nothing of what has not happened"
+
+
+def test_exit_and_close_are_events_to_acknowledge() -> None:
+    log = OutputLog()
+    log.hold()
+    log.append("stdout", b"x")
+    log.mark_exited(0)
+    log.acknowledge(2)
+    assert log.all_known
+    log.mark_closed()
+    assert not log.all_known
+    log.acknowledge(3)
+    assert log.all_known

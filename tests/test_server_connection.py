@@ -9,7 +9,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from executors.server.connection import Connection
-from tests.fuzz.fuzz_messages import HANDSHAKE, PlayedSession, PlayedTransport, call
+from tests.fuzz.fuzz_messages import HANDSHAKE, PlayedFiles, PlayedSessions, PlayedTransport, call
 
 
 class Stage:
@@ -18,7 +18,13 @@ class Stage:
     def __init__(self) -> None:
         self.transport = PlayedTransport()
         self.tasks: list[asyncio.Task[None]] = []
-        self.connection = Connection(self.transport, PlayedSession, self._start, lambda _: None)  # type: ignore[arg-type]
+        self.connection = Connection(
+            self.transport,
+            PlayedSessions(),  # type: ignore[arg-type]
+            PlayedFiles,  # type: ignore[arg-type]
+            self._start,
+            lambda _: None,
+        )
         for message in HANDSHAKE:
             self.connection.message_received(message)
         self.transport.sent.clear()

@@ -66,9 +66,12 @@ def test_order_over_the_wire(listen: str) -> None:
         # A refused initialize does not count.
         assert client.error("initialize").code == -32602
         unknown = client.error("initialize", clientName="x", resumeSessionId="nope")
-        assert (unknown.code, unknown.message) == (-32600, "unknown session id nope")
+        assert (unknown.code, unknown.message) == (
+            -32600,
+            "unknown or expired session id nope: initialize without resumeSessionId for a new one",
+        )
         result = client.call("initialize", clientName="", resumeSessionId=None)
-        assert set(result) == {"sessionId", "environmentInfo"}
+        assert set(result) == {"sessionId", "environmentInfo", "sessionRetentionMs"}
         assert client.error("initialize", clientName="x").code == -32600
         assert "must send initialized" in client.error("environment/status").message
         client.notify("initialized", anything=1)

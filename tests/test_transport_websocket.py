@@ -367,7 +367,7 @@ def test_a_silent_client_is_pinged_and_then_dropped() -> None:
             ws.send_frame(PONG, ping.payload)
         found = frames_until_the_end(ws)
         assert found[-1].opcode == CLOSE
-        assert "ping" in found[-1].close_reason
+        assert (found[-1].close_code, "ping" in found[-1].close_reason) == (3008, True)
 
 
 def test_pinging_can_be_turned_off() -> None:

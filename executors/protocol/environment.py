@@ -19,6 +19,10 @@ class Capabilities(msgspec.Struct, rename="camel", frozen=True):
 
     process_close_stdin: bool = False
     process_resize: bool = False
+    process_acknowledge: bool = False
+    """``process/acknowledge`` is taken: an acknowledging client loses no output with its connection."""
+    session_resume: bool = False
+    """A session can be resumed; ``retentionMs`` and ``acknowledges`` of ``initialize`` are heeded."""
     sandbox: tuple[str, ...] | None = None
     """The names of the sandboxes that were tried and hold on this machine; None while that is not known.
     ``environment/info`` waits for it."""
@@ -44,11 +48,18 @@ class EnvironmentInfo(msgspec.Struct, rename="camel", frozen=True, omit_defaults
 class InitializeParams(msgspec.Struct, rename="camel", omit_defaults=True):
     client_name: str
     resume_session_id: str | None = None
+    retention_ms: int | None = None
+    """How long the session may be without a connection, at most as long as the executor allows; 0 ends it
+    with its connection. Absent: as long as the executor allows, or as before in a resumed session."""
+    acknowledges: bool | None = None
+    """Whether this client sends ``process/acknowledge``."""
 
 
-class InitializeResult(msgspec.Struct, rename="camel"):
+class InitializeResult(msgspec.Struct, rename="camel", omit_defaults=True):
     session_id: str
     environment_info: EnvironmentInfo
+    session_retention_ms: int | None = None
+    """How long the session may be without a connection, as granted; released peers do not tell."""
 
 
 class Empty(msgspec.Struct):

@@ -39,6 +39,7 @@ PROCESS_CLOSE_STDIN = Method("process/closeStdin", processes.ProcessParams, proc
 PROCESS_SIGNAL = Method("process/signal", processes.ProcessSignalParams, environment.Empty)
 PROCESS_RESIZE = Method("process/resize", processes.ProcessResizeParams, environment.Empty)
 PROCESS_TERMINATE = Method("process/terminate", processes.ProcessParams, processes.ProcessTerminateResult)
+PROCESS_ACKNOWLEDGE = Notification("process/acknowledge", processes.ProcessAcknowledge)
 PROCESS_OUTPUT = Notification("process/output", processes.ProcessOutput)
 PROCESS_EXITED = Notification("process/exited", processes.ProcessExited)
 PROCESS_CLOSED = Notification("process/closed", processes.ProcessClosed)

@@ -80,6 +80,13 @@ class ProcessClosed(msgspec.Struct, rename="camel"):
     seq: int
 
 
+class ProcessAcknowledge(msgspec.Struct, rename="camel"):
+    """Notification ``process/acknowledge``, from the client: every event up to *seq* has come in."""
+
+    process_id: str
+    seq: int
+
+
 class ProcessReadParams(msgspec.Struct, rename="camel", omit_defaults=True):
     process_id: str
     after_seq: int | None = None

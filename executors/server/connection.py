@@ -24,10 +24,17 @@ from executors.protocol.envelope import (
 from executors.protocol.environment import InitializeParams, InitializeResult
 from executors.protocol.errors import ErrorCode, RpcError, internal_error, invalid_request
 from executors.protocol.large import put_back, set_aside
-from executors.protocol.methods import INITIALIZE, INITIALIZED, METHODS, NOTIFICATIONS
-from executors.server.handlers import handler
+from executors.protocol.methods import (
+    INITIALIZE,
+    INITIALIZED,
+    METHODS,
+    NOTIFICATIONS,
+    PROCESS_ACKNOWLEDGE,
+)
+from executors.server.file_calls import FileCalls
+from executors.server.handlers import Handler, handler
 from executors.server.handshake import Handshake
-from executors.server.session import Session
+from executors.server.sessions import Attachment, Sessions
 from executors.transport.base import Transport
 
 # A peer that sends requests and leaves the replies: its own are not read beyond this.
@@ -44,8 +51,10 @@ _log = logging.getLogger(__name__)
 class Connection:
     """The receiver of one transport.
 
-    Calls are answered as soon as they are done, whatever came before them.
+    Calls are answered as soon as they are done, whatever came before them. At its end those under way are
+    called off and its files are closed; its session goes on without it, or ends.
 
+    :param make_files: makes what answers the calls on files of this connection alone.
     :param start_task: runs a coroutine for this connection under an owner that waits for it.
     :param on_lost: called once, when the transport has ended.
     """
@@ -53,7 +62,8 @@ class Connection:
     def __init__(
         self,
         transport: Transport,
-        make_session: Callable[[Callable[[bytes], None]], Session],
+        sessions: Sessions,
+        make_files: Callable[[], FileCalls],
         start_task: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
         on_lost: Callable[[Connection], None],
     ) -> None:
@@ -61,9 +71,12 @@ class Connection:
         self._on_lost = on_lost
         self._start_task = start_task
         self._handshake = Handshake()
-        self._session = make_session(self._notify)
-        self._handlers = self._session.handlers()
-        self._handlers[INITIALIZE.name] = handler(INITIALIZE, self._initialize)
+        self._sessions = sessions
+        self._make_files = make_files
+        # From the handshake to the end.
+        self._attachment: Attachment | None = None
+        self._files: FileCalls | None = None
+        self._handlers: dict[str, Handler] = {INITIALIZE.name: handler(INITIALIZE, self._initialize)}
         self._working: set[asyncio.Future[Any]] = set()
         self._working_bytes = 0
         self._reading_paused = False
@@ -80,30 +93,41 @@ class Connection:
             self._take(data)
 
     def pause_writing(self) -> None:
-        self._session.processes.pause_output()
+        if self._attachment is not None:
+            self._attachment.session.processes.pause_output()
 
     def resume_writing(self) -> None:
-        self._session.processes.resume_output()
+        if self._attachment is not None:
+            self._attachment.session.processes.resume_output()
         self._read_again()
 
     def connection_lost(self) -> None:
         self._lost = True
-        self._start_task(self._finish())
+        for future in self._working:
+            future.cancel()
+        # At once, so that the next connection can have the session.
+        attachment, self._attachment = self._attachment, None
+        is_over = attachment is not None and self._sessions.leave(attachment, self._transport.ended_in_order)
+        # Whoever still knows this connection reaches nothing of the session by it.
+        self._handlers = {}
+        self._backlog.clear()
+        self._start_task(self._finish(attachment if is_over else None))
         self._on_lost(self)
 
     def close(self, code: int, reason: str) -> None:
-        """Closes the transport; the session ends with it."""
+        """Closes the transport."""
         self._transport.close(code, reason)
 
     def abort(self) -> None:
         self._transport.abort()
 
-    async def _finish(self) -> None:
-        working = list(self._working)
-        for future in working:
-            future.cancel()
-        await asyncio.gather(*working, return_exceptions=True)
-        await self._session.close()
+    async def _finish(self, over: Attachment | None) -> None:
+        """Ends what is this connection's own, and the session where it is *over*."""
+        await asyncio.gather(*self._working, return_exceptions=True)
+        if over is not None:
+            await over.session.close()
+        if self._files is not None:
+            await self._files.close()
 
     def _take(self, data: bytes) -> None:
         request_id: RequestId = UNKNOWN_ID
@@ -124,6 +148,11 @@ class Connection:
         """A notification, or a reply to a call that we never make."""
         if message.method == INITIALIZED.name:
             self._handshake.initialized_received()
+        elif message.method == PROCESS_ACKNOWLEDGE.name:
+            if self._attachment is None:
+                raise invalid_request(f"client must call initialize before it sends {message.method}")
+            told = decode_as(message.params, PROCESS_ACKNOWLEDGE.params)
+            self._attachment.session.processes.acknowledge(told)
         elif message.method is msgspec.UNSET:
             raise invalid_request(f"unexpected reply: this executor makes no calls (id {message.id!r})")
         elif message.method in METHODS:
@@ -141,10 +170,10 @@ class Connection:
         data: bytes,
         aside: Base64 | None,
     ) -> None:
-        found = self._handlers.get(method)
-        if found is None:
+        if method not in METHODS:
             raise RpcError(ErrorCode.METHOD_NOT_FOUND, f"unknown method `{method}`")
         self._handshake.check_call(method)
+        found = self._handlers[method]
         decoded = decode_as(params, found.method.params)
         if aside is not None and not put_back(decoded, aside):
             decoded = decode_as(decode(data).params, found.method.params)
@@ -197,10 +226,13 @@ class Connection:
         self._read_again()
 
     def _initialize(self, params: InitializeParams) -> InitializeResult:
-        if params.resume_session_id is not None:
-            raise invalid_request(f"unknown session id {params.resume_session_id}")
+        self._attachment = self._sessions.attach(params, self._notify)
         self._handshake.initialize_answered()
-        return InitializeResult(self._session.session_id, self._session.environment_info)
+        session = self._attachment.session
+        self._files = self._make_files()
+        every = [*session.handlers(), *self._files.handlers()]
+        self._handlers |= {one.method.name: one for one in every}
+        return InitializeResult(session.session_id, session.environment_info, self._attachment.retention_ms)
 
     def _notify(self, message: bytes) -> None:
         if not self._lost:

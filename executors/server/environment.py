@@ -74,5 +74,10 @@ def environment_info(can_resize: bool) -> EnvironmentInfo:
         temp_dir=temp_dir,
         executor_version=__version__,
         console_code_page=console_code_page(),
-        capabilities=Capabilities(process_close_stdin=True, process_resize=can_resize),
+        capabilities=Capabilities(
+            process_close_stdin=True,
+            process_resize=can_resize,
+            process_acknowledge=True,
+            session_resume=True,
+        ),
     )

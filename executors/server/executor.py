@@ -14,7 +14,11 @@ from executors.sandbox.choice import Sandboxes
 from executors.sandbox.system import places
 from executors.server.confinements import Confinements
 from executors.server.connection import Connection
+from executors.server.environment import PLATFORM
+from executors.server.file_calls import FileCalls
+from executors.server.sandboxed_files import SandboxedFiles
 from executors.server.session import Session
+from executors.server.sessions import DEFAULT_RETENTION_SECONDS, Sessions
 from executors.server.workers import Workers
 from executors.transport import unix, websocket
 from executors.transport.base import Receiver, ReceiverFactory, Transport
@@ -26,10 +30,18 @@ _CLOSE_SECONDS = 2.0
 
 
 class Executor:
-    """Makes a :class:`Connection` of every transport and waits for all of their tasks."""
+    """Makes a :class:`Connection` of every transport and waits for all of their tasks.
+
+    :param retention_seconds: how long a session may be without a connection.
+    """
 
     def __init__(
-        self, backend: Backend, workers: Workers, sandboxes: Sandboxes, tasks: asyncio.TaskGroup
+        self,
+        backend: Backend,
+        workers: Workers,
+        sandboxes: Sandboxes,
+        tasks: asyncio.TaskGroup,
+        retention_seconds: float = DEFAULT_RETENTION_SECONDS,
     ) -> None:
         self._backend = backend
         self._sandboxes = sandboxes
@@ -38,12 +50,13 @@ class Executor:
         self._tasks = tasks
         self._connections: set[Connection] = set()
         self._closing = False
+        self.sessions = Sessions(self._make_session, self._start_task, retention_seconds)
         self.unused = asyncio.Event()
         """Set once a connection has ended and no other is left."""
 
     def connect(self, transport: Transport) -> Receiver:
         """The receiver factory of the transports."""
-        connection = Connection(transport, self._make_session, self._start_task, self._lost)
+        connection = Connection(transport, self.sessions, self._make_files, self._start_task, self._lost)
         self._connections.add(connection)
         self.unused.clear()
         if self._closing:
@@ -54,9 +67,10 @@ class Executor:
     async def close_connections(self) -> None:
         """Tells every peer; one that does not take the close within 2 s is dropped.
 
-        When it returns, the tasks that end their sessions have been started.
+        When it returns, the tasks that end all sessions have been started.
         """
         self._closing = True
+        self.sessions.close()
         if not self._connections:
             return
         for connection in list(self._connections):
@@ -74,18 +88,27 @@ class Executor:
         if not self._connections:
             self.unused.set()
 
-    def _make_session(self, notify: Callable[[bytes], None]) -> Session:
-        return Session(self._backend, self._workers, notify, Confinements(self._sandboxes, self._places))
+    def _make_session(self) -> Session:
+        return Session(self._backend, Confinements(self._sandboxes, self._places))
+
+    def _make_files(self) -> FileCalls:
+        # What runs in the sandbox of a process could take over a helper that shares it.
+        confinements = Confinements(self._sandboxes, self._places)
+        return FileCalls(self._workers, PLATFORM, SandboxedFiles(self._backend, self._workers, confinements))
 
     def _start_task(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         return self._tasks.create_task(coroutine)
 
 
 @asynccontextmanager
-async def open_executor() -> AsyncIterator[Executor]:
+async def open_executor(
+    retention_seconds: float = DEFAULT_RETENTION_SECONDS,
+) -> AsyncIterator[Executor]:
     """Everything but the transports; at the end no process, task or thread is left.
 
     Connections must have been closed before the end.
+
+    :param retention_seconds: how long a session may be without a connection.
     """
     loop = asyncio.get_running_loop()
     backend = SystemBackend(loop)
@@ -93,7 +116,7 @@ async def open_executor() -> AsyncIterator[Executor]:
     failure: Exception | None = None
     try:
         async with asyncio.TaskGroup() as tasks:
-            executor = Executor(backend, workers, make_sandboxes(backend), tasks)
+            executor = Executor(backend, workers, make_sandboxes(backend), tasks, retention_seconds)
             try:
                 yield executor
             except Exception as error:
@@ -109,15 +132,20 @@ async def open_executor() -> AsyncIterator[Executor]:
 
 
 async def serve_websocket(
-    url: str, limits: websocket.Limits, stop: asyncio.Event, announce: Callable[[str], None]
+    url: str,
+    limits: websocket.Limits,
+    stop: asyncio.Event,
+    announce: Callable[[str], None],
+    retention_seconds: float = DEFAULT_RETENTION_SECONDS,
 ) -> None:
     """Serves on *url*, ``ws://IP:PORT`` or ``unix:///PATH``, until *stop* is set.
 
     :param announce: gets the URL with the port that was found, once connections are taken.
+    :param retention_seconds: how long a session may be without a connection.
     :raises ValueError: *url* is malformed.
     :raises OSError: the address cannot be bound.
     """
-    async with open_executor() as executor:
+    async with open_executor(retention_seconds) as executor:
         listen = unix.serve if url.startswith(unix.SCHEME) else _serve_tcp
         async with listen(url, limits, executor.connect) as found:
             announce(found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import TypeVar
 
 import msgspec
 import pybase64
@@ -14,7 +15,7 @@ from executors.process.output_log import OutputLog
 from executors.protocol.binary import encode_base64
 from executors.protocol.envelope import encode_notification
 from executors.protocol.errors import invalid_request
-from executors.protocol.methods import PROCESS_CLOSED, PROCESS_EXITED, PROCESS_OUTPUT
+from executors.protocol.methods import PROCESS_CLOSED, PROCESS_EXITED, PROCESS_OUTPUT, Notification
 from executors.protocol.processes import (
     OutputChunk,
     ProcessClosed,
@@ -24,19 +25,23 @@ from executors.protocol.processes import (
     WriteStatus,
 )
 from executors.sandbox.denial import TAIL_BYTES, Judge
+from executors.server.outlet import Outlet
+
+P = TypeVar("P")
 
 _REMEMBERED_WRITES = 4096
 # How long the exit of a sandboxed process that failed waits for the output that may tell why.
 _GRACE_SECONDS = 0.05
 _MAX_QUEUED_WRITES_BYTES = 64 * 1024 * 1024
 
-Notify = Callable[[bytes], None]
-
 
 class ManagedProcess:
     """A process that a client started by its own id; the observer of its backend.
 
-    :param notify: sends a notification to the client.
+    Its output waits in its pipe while the connection is too slow, and while the client has yet to say that it
+    has got what was sent, or to come back for it.
+
+    :param outlet: where its events go.
     :param on_closed: called once, when the last event is out.
     :param judge: tells whether the sandbox of the process kept it from something; None without a sandbox.
     """
@@ -44,13 +49,15 @@ class ManagedProcess:
     def __init__(
         self,
         process_id: str,
-        notify: Notify,
+        outlet: Outlet,
         on_closed: Callable[[ManagedProcess], None],
         judge: Judge | None = None,
     ) -> None:
         self.process_id = process_id
         self.log = OutputLog()
-        self._notify = notify
+        if outlet.acknowledges:
+            self.log.hold()
+        self._outlet = outlet
         self._on_closed = on_closed
         self._judge = judge
         self._denied = False
@@ -62,6 +69,10 @@ class ManagedProcess:
         self._waiters: set[asyncio.Future[None]] = set()
         self._writes: OrderedDict[str, None] = OrderedDict()
         self._waiting_bytes = 0
+        self._is_held_back = False
+        # More is held for the client than the outlet's window.
+        self._is_full = False
+        self._is_paused = False
         self._child: ChildProcess
         head = b'{"method":"%b","params":{"processId":%b,"seq":' % (
             PROCESS_OUTPUT.name.encode(),
@@ -81,10 +92,17 @@ class ManagedProcess:
         self._child = backend.spawn(request, self)
 
     def output(self, stream: Stream, data: bytes) -> None:
-        seq = self.log.append(stream, data)
-        self._notify(
-            b'%b%d%b%b"}}' % (self._output_head, seq, self._stream_parts[stream], pybase64.b64encode(data))
-        )
+        log = self.log
+        outlet = self._outlet
+        seq = log.append(stream, data)
+        if outlet.send is not None:
+            outlet.send(
+                b'%b%d%b%b"}}'
+                % (self._output_head, seq, self._stream_parts[stream], pybase64.b64encode(data))
+            )
+        if log.held_memory > outlet.window and not self._is_full:
+            self._is_full = True
+            self._set_pace()
         self._wake()
 
     def exited(self, exit_code: int) -> None:
@@ -117,7 +135,7 @@ class ManagedProcess:
         self._denied = denied
         seq = self.log.mark_exited(exit_code)
         exited = ProcessExited(self.process_id, seq, exit_code, denied)
-        self._notify(encode_notification(PROCESS_EXITED.name, exited))
+        self._notify(PROCESS_EXITED, exited)
         self._wake()
         self._close_if_over()
 
@@ -130,9 +148,13 @@ class ManagedProcess:
         if self.log.exit_code is not None and not self._output_open:
             seq = self.log.mark_closed()
             closed = ProcessClosed(self.process_id, seq)
-            self._notify(encode_notification(PROCESS_CLOSED.name, closed))
+            self._notify(PROCESS_CLOSED, closed)
             self._on_closed(self)
             self._wake()
+
+    def _notify(self, method: Notification[P], params: P) -> None:
+        if self._outlet.send is not None:
+            self._outlet.send(encode_notification(method.name, params))
 
     async def until_event_after(self, after_seq: int, wait_seconds: float) -> None:
         """Returns when an event has a number above *after_seq*, when none can come, or when time is up."""
@@ -156,6 +178,10 @@ class ManagedProcess:
         if chunks and log.has_output_after(chunks[-1].seq):
             # Cut short by max_bytes: whoever goes on from here must not miss the rest.
             next_seq = chunks[-1].seq + 1
+        if self._outlet.send is not None and not self._outlet.acknowledges:
+            # What it had missed has been sent now.
+            log.acknowledge(next_seq - 1)
+            self._came_in()
         return ProcessReadResult(
             chunks=[OutputChunk(chunk.seq, chunk.stream, encode_base64(chunk.data)) for chunk in chunks],
             next_seq=next_seq,
@@ -215,10 +241,48 @@ class ManagedProcess:
         self._child.resize(rows, cols)
 
     def pause_output(self) -> None:
-        self._child.pause_output()
+        """The connection is too slow."""
+        self._is_held_back = True
+        self._set_pace()
 
     def resume_output(self) -> None:
-        self._child.resume_output()
+        self._is_held_back = False
+        self._set_pace()
+
+    def attached(self) -> None:
+        """A client has come; it knows what it knew when it went."""
+        if self._outlet.acknowledges:
+            self.log.hold()
+        else:
+            self._came_in()
+
+    def detached(self) -> None:
+        """The client has gone, and whatever it may not know must wait for it."""
+        self.log.hold()
+        self.resume_output()
+
+    def acknowledge(self, seq: int) -> None:
+        """The client has got every event up to *seq*."""
+        self.log.acknowledge(seq)
+        self._came_in()
+
+    def _came_in(self) -> None:
+        log, outlet = self.log, self._outlet
+        if not outlet.acknowledges and log.all_known:
+            # It has caught up: from now on, what is sent counts as come in.
+            log.let_go()
+        if self._is_full and log.held_memory <= outlet.window // 2:
+            self._is_full = False
+            self._set_pace()
+
+    def _set_pace(self) -> None:
+        is_paused = self._is_held_back or self._is_full
+        if is_paused != self._is_paused:
+            self._is_paused = is_paused
+            if is_paused:
+                self._child.pause_output()
+            else:
+                self._child.resume_output()
 
     async def terminate(self) -> bool:
         """Kills the process and its descendants.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections import OrderedDict
 from collections.abc import Awaitable, Mapping
 from contextlib import suppress
 from typing import Final
@@ -19,6 +18,7 @@ from executors.protocol.environment import Empty
 from executors.protocol.errors import RpcError, internal_error, invalid_params, invalid_request
 from executors.protocol.path_uri import ForeignPathError, PathUri, PathUriError
 from executors.protocol.processes import (
+    ProcessAcknowledge,
     ProcessParams,
     ProcessReadParams,
     ProcessReadResult,
@@ -34,13 +34,13 @@ from executors.protocol.processes import (
 )
 from executors.sandbox.intent import refuse_unsupported
 from executors.sandbox.policy import Policy
+from executors.server.closed_processes import ClosedProcesses
 from executors.server.confinements import Confined, Confinements
 from executors.server.environment import own_environment
 from executors.server.handlers import Handler, handler
-from executors.server.managed_process import ManagedProcess, Notify
+from executors.server.managed_process import ManagedProcess
+from executors.server.outlet import Outlet, window
 
-_MAX_CLOSED = 1024
-_MAX_CLOSED_OUTPUT_BYTES = 64 * 1024 * 1024
 _SANDBOX_TYPES: Final[Mapping[str, SandboxType]] = {
     "linux": "linuxSeccomp",
     "macos": "macosSeatbelt",
@@ -55,29 +55,28 @@ _MAX_WAIT_MS = 2**53
 class ProcessCalls:
     """The processes of a session, by the ids that its client chose.
 
-    An id stays taken, and its output readable, until its process has closed and 1,024 others
-    or 64 MiB of output have closed after it.
+    An id stays taken, and its output readable, until its process has closed and
+    :class:`~executors.server.closed_processes.ClosedProcesses` forgets it.
 
     An id is taken as soon as its start is called for, also while a sandbox has yet to be proved.
 
-    :param notify: sends a notification to the client.
+    :param outlet: where the events of all of them go.
     :param confinements: of the same session; None where there is no sandbox to be had.
     """
 
     def __init__(
-        self, backend: Backend, platform: str, notify: Notify, confinements: Confinements | None = None
+        self, backend: Backend, platform: str, outlet: Outlet, confinements: Confinements | None = None
     ) -> None:
         self._backend = backend
         self._confinements = confinements
         self._platform = platform
-        self._notify = notify
+        self._outlet = outlet
         self._processes: dict[str, ManagedProcess] = {}
         self._starting: dict[str, ProcessStartParams] = {}
         self._confined: dict[ManagedProcess, Confined] = {}
         # Whose process is over, where something that it started may still run.
         self._confined_left: list[tuple[Confined, ChildProcess]] = []
-        self._closed: OrderedDict[str, ManagedProcess] = OrderedDict()
-        self._closed_output = 0
+        self._closed = ClosedProcesses()
         # Of processes that are forgotten, where something that they started may still run.
         self._left_behind: list[tuple[str, ChildProcess]] = []
         self._waiting_reads = 0
@@ -109,11 +108,41 @@ class ProcessCalls:
         for process in list(self._processes.values()):
             process.resume_output()
 
+    def __len__(self) -> int:
+        """How many ids are taken."""
+        return len(self._processes) + len(self._starting)
+
+    def attached(self) -> None:
+        """The client has come: the outlet leads to it."""
+        for process in self._processes.values():
+            process.attached()
+
+    def detached(self) -> None:
+        """The client has gone: the outlet leads nowhere.
+
+        A start that still waits for its sandbox is called off.
+        """
+        self._starting.clear()
+        self._paused = False
+        self._resumed.set()
+        for process in list(self._processes.values()):
+            process.detached()
+
+    def acknowledge(self, params: ProcessAcknowledge) -> None:
+        """Takes what the client says; of a process that is forgotten it says nothing new."""
+        process = self._processes.get(params.process_id)
+        if process is not None:
+            process.acknowledge(params.seq)
+            if process.log.closed:
+                self._closed.learned(process)
+                self._forget_surplus()
+
     async def close(self) -> None:
         """Kills every process and its descendants; returns when they are gone.
 
         :raises ExceptionGroup: of TimeoutError, if some resist.
         """
+        self._starting.clear()
         # Of a closed process only orphans can be left.
         all_closed_are_over = not self._backend.has_orphans()
         ending: list[Awaitable[object]] = [
@@ -209,7 +238,7 @@ class ProcessCalls:
             result.sandbox_backend = confined.backend.name
             where = f" in the sandbox of {confined.backend.name}"
             judge = confined.judge(request.cwd)
-        process = ManagedProcess(params.process_id, self._notify, self._process_closed, judge)
+        process = ManagedProcess(params.process_id, self._outlet, self._process_closed, judge)
         try:
             if confined is not None and judge is not None:
                 request = msgspec.structs.replace(confined.confinement.wrap(request), starter=judge.start)
@@ -219,6 +248,7 @@ class ProcessCalls:
         except ValueError as error:
             raise invalid_params(f"cannot start {params.argv[0]!r}{where}: {error}") from None
         self._processes[params.process_id] = process
+        self._outlet.window = window(len(self._processes) - len(self._closed))
         if self._paused:
             process.pause_output()
         return result
@@ -236,7 +266,7 @@ class ProcessCalls:
             or process.log.happened_after(after_seq)
             or self._waiting_reads >= _MAX_WAITING_READS
         ):
-            return process.read_now(after_seq, max_bytes)
+            return self._read_now(process, after_seq, max_bytes)
         return self._read_later(process, after_seq, max_bytes, wait_ms)
 
     async def _read_later(
@@ -248,9 +278,16 @@ class ProcessCalls:
             # Very many may wait for the same output: the replies go out as the client reads.
             while self._paused:
                 await self._resumed.wait()
-            return process.read_now(after_seq, max_bytes)
+            return self._read_now(process, after_seq, max_bytes)
         finally:
             self._waiting_reads -= 1
+
+    def _read_now(self, process: ManagedProcess, after_seq: int, max_bytes: int | None) -> ProcessReadResult:
+        result = process.read_now(after_seq, max_bytes)
+        if result.closed:
+            self._closed.learned(process)
+            self._forget_surplus()
+        return result
 
     def _write(self, params: ProcessWriteParams) -> ProcessWriteResult | Awaitable[ProcessWriteResult]:
         if not params.write_id:
@@ -332,16 +369,15 @@ class ProcessCalls:
         if confined is not None:
             self._confined_left.append((confined, process.child))
             self._give_back_left()
-        self._closed[process.process_id] = process
-        self._closed_output += process.log.memory
-        while len(self._closed) > _MAX_CLOSED or (
-            self._closed_output > _MAX_CLOSED_OUTPUT_BYTES and len(self._closed) > 1
-        ):
-            process_id, oldest = self._closed.popitem(last=False)
+        self._closed.add(process)
+        self._forget_surplus()
+        self._outlet.window = window(len(self._processes) - len(self._closed))
+
+    def _forget_surplus(self) -> None:
+        for oldest in self._closed.pop_surplus():
             if oldest.child.has_left_any():
-                self._left_behind.append((process_id, oldest.child))
-            self._closed_output -= oldest.log.memory
-            del self._processes[process_id]
+                self._left_behind.append((oldest.process_id, oldest.child))
+            del self._processes[oldest.process_id]
 
     def _give_back_left(self) -> None:
         """Lets go of confinements in which nothing runs any more."""

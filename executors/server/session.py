@@ -1,4 +1,4 @@
-"""What a client holds on this executor: its processes and its open files."""
+"""What a client has on this executor, whatever becomes of its connections: its processes."""
 
 from __future__ import annotations
 
@@ -11,46 +11,43 @@ from executors.protocol import methods
 from executors.protocol.environment import Empty, EnvironmentInfo, EnvironmentStatus
 from executors.server.confinements import Confinements
 from executors.server.environment import PLATFORM, environment_info, with_sandbox
-from executors.server.file_calls import FileCalls
 from executors.server.handlers import Handler, handler
+from executors.server.outlet import Outlet
 from executors.server.process_calls import ProcessCalls
-from executors.server.sandboxed_files import SandboxedFiles
-from executors.server.workers import Workers
 
 _log = logging.getLogger(__name__)
 
 
 class Session:
-    """Ends with its connection: processes are killed, handles closed.
+    """Processes that run on while no connection is attached.
 
-    :param notify: sends a notification to the client.
     :param confinements: of this session alone.
     """
 
-    def __init__(
-        self,
-        backend: Backend,
-        workers: Workers,
-        notify: Callable[[bytes], None],
-        confinements: Confinements | None = None,
-    ) -> None:
+    def __init__(self, backend: Backend, confinements: Confinements | None = None) -> None:
         self.session_id = str(uuid.uuid4())
         self._info = environment_info(backend.can_resize)
-        self.processes = ProcessCalls(backend, PLATFORM, notify, confinements)
+        self._outlet = Outlet()
+        self.processes = ProcessCalls(backend, PLATFORM, self._outlet, confinements)
         self._confinements = confinements
-        sandboxed = None
-        if confinements is not None:
-            sandboxed = SandboxedFiles(backend, workers, confinements.separate())
-        self.files = FileCalls(workers, PLATFORM, sandboxed)
 
-    def handlers(self) -> dict[str, Handler]:
-        """Returns all that may be called once the handshake is over, by name."""
-        own = [
+    def attach(self, send: Callable[[bytes], None], acknowledges: bool) -> None:
+        """From now on, events go out by *send*."""
+        self._outlet.acknowledges = acknowledges
+        self._outlet.send = send
+        self.processes.attached()
+
+    def detach(self) -> None:
+        """From now on, events wait for the next connection."""
+        self._outlet.send = None
+        self.processes.detached()
+
+    def handlers(self) -> list[Handler]:
+        return [
             handler(methods.ENVIRONMENT_INFO, self._environment_info),
             handler(methods.ENVIRONMENT_STATUS, self._environment_status),
+            *self.processes.handlers(),
         ]
-        every = [*own, *self.processes.handlers(), *self.files.handlers()]
-        return {one.method.name: one for one in every}
 
     async def close(self) -> None:
         """Leaves nothing behind; what resists is logged."""
@@ -59,7 +56,6 @@ class Session:
         except ExceptionGroup as group:
             for error in group.exceptions:
                 _log.error("session %s: %s", self.session_id, error)
-        await self.files.close()
         if self._confinements is not None:
             self._confinements.close()
 

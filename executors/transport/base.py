@@ -12,6 +12,13 @@ from typing import Protocol
 class Transport(Protocol):
     """One peer's connection, from the side that sends."""
 
+    @property
+    def ended_in_order(self) -> bool:
+        """Whether the peer has said that it is done, rather than that it was cut off or went away.
+
+        WebSocket: it closed with code 1000. Standard streams: always, since nobody can come back.
+        """
+
     def send(self, message: bytes) -> None:
         """Queues one message; never blocks, and does nothing once the connection is closed."""
 

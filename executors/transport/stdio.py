@@ -80,6 +80,10 @@ class StdioTransport:
         self._writer = threading.Thread(target=self._write, name="stdio-write", daemon=True)
         self._writer.start()
 
+    @property
+    def ended_in_order(self) -> bool:
+        return True
+
     def send(self, message: bytes) -> None:
         with self._work:
             if self._closing:

@@ -29,6 +29,8 @@ SEND_LOW_WATER = 256 * 1024
 # Control frames hold 125 bytes, two of them the code (RFC 6455 section 5.5).
 _MAX_REASON_BYTES = 123
 _NORMAL_CLOSURE = 1000
+# "Timeout" in IANA's registry of close codes; 1001 would say that this side shuts down.
+_SILENCE = 3008
 _LINGER_SECONDS = 2.0
 
 
@@ -38,13 +40,14 @@ class Limits:
 
     :ivar frame_bytes: a larger frame ends the connection with close code 1009.
     :ivar message_bytes: the same for the sum of a message's fragments.
-    :ivar ping_seconds: a peer that is silent for so long is pinged, and dropped if it stays silent
-        for as long again; 0 for never.
+    :ivar ping_seconds: a peer that is silent for so long is pinged; 0 for never.
+    :ivar pong_seconds: and dropped if it stays silent for so long again, at most *ping_seconds*.
     """
 
     frame_bytes: int = 16 * 1024 * 1024
     message_bytes: int = 64 * 1024 * 1024
-    ping_seconds: float = 60.0
+    ping_seconds: float = 10.0
+    pong_seconds: float = 10.0
 
 
 class WebSocketTransport(WSListener):
@@ -61,10 +64,13 @@ class WebSocketTransport(WSListener):
         # tiny fragments.
         self._fragments = bytearray()
         self._in_message = False
+        self.ended_in_order = False
+        """See :class:`executors.transport.base.Transport`."""
         self._reading_paused = False
         self._awaits_pong = False
+        self._pong_deadline: asyncio.TimerHandle | None = None
         self._owed_pong: bytes | None = None
-        self._ends_in_order = False
+        self._ends_by_choice = False
         self._linger: Linger | None = None
         self._socket: WSTransport
         self._stream: asyncio.Transport
@@ -89,7 +95,7 @@ class WebSocketTransport(WSListener):
             self._stream.resume_reading()
 
     def close(self, code: int = 1000, reason: str = "") -> None:
-        self._ends_in_order = True
+        self._ends_by_choice = True
         # picows takes any number, as it must for the private codes from 3000 on; its stub says less.
         self._socket.send_close(
             cast(WSCloseCode, code), reason.encode()[:_MAX_REASON_BYTES].decode(errors="ignore")
@@ -97,7 +103,7 @@ class WebSocketTransport(WSListener):
         self._socket.disconnect()
 
     def abort(self) -> None:
-        self._ends_in_order = True
+        self._ends_by_choice = True
         if self._linger is not None:
             self._linger.end()
         self._socket.disconnect(graceful=False)
@@ -120,14 +126,17 @@ class WebSocketTransport(WSListener):
             self._receiver.message_received(frame.get_payload_as_bytes())
         elif kind == WSMsgType.CLOSE:
             # A close frame without a code reads as 0, which must not be sent (RFC 6455 section 7.4.1).
-            self.close(cast(int, frame.get_close_code()) or _NORMAL_CLOSURE)
+            code = cast(int, frame.get_close_code())
+            self.ended_in_order = code == _NORMAL_CLOSURE
+            self.close(code or _NORMAL_CLOSURE)
         elif kind == WSMsgType.PING:
             self._answer_ping(frame.get_payload_as_bytes())
         elif kind in (WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION):
             self._fragment_received(frame)
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
-        broken = transport.is_close_frame_sent and not self._ends_in_order
+        self._end_pong_deadline()
+        broken = transport.is_close_frame_sent and not self._ends_by_choice
         if not broken or transport.is_client_side:
             self._receiver.connection_lost()
             return
@@ -150,8 +159,9 @@ class WebSocketTransport(WSListener):
             self._owed_pong = None
         self._receiver.resume_writing()
 
-    # A pong waits behind whatever else was sent, so while this side does not read, none can come,
-    # and when other data comes instead, the peer lives: only silence counts.
+    # Whose silence is too long is dropped here, a moment before picows would: that sends code 1001, and then
+    # takes its time. A pong waits behind whatever else was sent, so while this side does not read, none can
+    # come, and when other data comes instead, the peer lives: only silence counts.
 
     def send_user_specific_ping(self, transport: WSTransport) -> None:
         self._awaits_pong = True
@@ -160,10 +170,28 @@ class WebSocketTransport(WSListener):
             asyncio.get_running_loop().call_soon(self._peer_lives)
         else:
             transport.send_ping()
+            loop = asyncio.get_running_loop()
+            self._pong_deadline = loop.call_later(self._limits.pong_seconds, self._drop_silent)
+
+    def is_user_specific_pong(self, frame: WSFrame) -> bool:
+        # picows asks of each frame while it expects a pong, and keeps a pong for itself.
+        self._peer_lives()
+        return frame.msg_type == WSMsgType.PONG
+
+    def _drop_silent(self) -> None:
+        reason = f"no answer to a ping within {self._limits.pong_seconds:g} s"
+        self._socket.send_close(cast(WSCloseCode, _SILENCE), reason)
+        self.abort()
+
+    def _end_pong_deadline(self) -> None:
+        if self._pong_deadline is not None:
+            self._pong_deadline.cancel()
+            self._pong_deadline = None
 
     def _peer_lives(self) -> None:
         if self._awaits_pong:
             self._awaits_pong = False
+            self._end_pong_deadline()
             self._socket.notify_user_specific_pong_received()
 
     def _answer_ping(self, payload: bytes) -> None:
@@ -253,7 +281,7 @@ async def _create_server(limits: Limits, make_receiver: ReceiverFactory, **where
         enable_auto_pong=False,
         enable_auto_ping=limits.ping_seconds > 0,
         auto_ping_idle_timeout=limits.ping_seconds,
-        auto_ping_reply_timeout=limits.ping_seconds,
+        auto_ping_reply_timeout=limits.pong_seconds,
         backlog=1024,
         **where,
     )

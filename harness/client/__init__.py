@@ -14,12 +14,17 @@ from harness.client.errors import (
     ConnectFailed,
     ConnectionLost,
     FileDenied,
+    HandleLost,
+    Interrupted,
+    OutcomeUnknown,
     OutputLost,
     OutputOverflow,
     RpcError,
     SandboxDenied,
     SandboxRefused,
+    SessionLost,
     StdinClosed,
+    StreamInterrupted,
     Unsupported,
 )
 from harness.client.events import ClosedEvent, Completed, Event, ExitedEvent, OutputEvent
@@ -27,6 +32,7 @@ from harness.client.files import Block, Files, ReadHandle, WriteHandle
 from harness.client.flow import BufferLimits
 from harness.client.links import LinkOptions
 from harness.client.process import Process, StartOptions
+from harness.client.recovery import RecoveryOptions, State
 
 __all__ = [
     "BadReply",
@@ -47,19 +53,26 @@ __all__ = [
     "ExitedEvent",
     "FileDenied",
     "Files",
+    "HandleLost",
+    "Interrupted",
     "LinkOptions",
+    "OutcomeUnknown",
     "OutputEvent",
     "OutputLost",
     "OutputOverflow",
     "PathUri",
     "Process",
     "ReadHandle",
+    "RecoveryOptions",
     "RpcError",
     "SandboxDenied",
     "SandboxIntent",
     "SandboxRefused",
+    "SessionLost",
     "StartOptions",
+    "State",
     "StdinClosed",
+    "StreamInterrupted",
     "Unsupported",
     "WriteHandle",
     "connect",

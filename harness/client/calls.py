@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, Generator
-from typing import Any, Generic, Protocol, TypeVar
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 import msgspec
 
+from executors.protocol import methods
 from executors.protocol.envelope import UNKNOWN_ID, ErrorObject, Message, decode_as
 from executors.protocol.environment import EnvironmentInfo
 from executors.protocol.errors import RpcError
+from executors.protocol.files import OpenParams
 from executors.protocol.methods import Method
 from harness.client.errors import BadReply, ConnectionLost
 
@@ -21,21 +23,45 @@ R = TypeVar("R")
 
 logger = logging.getLogger(__name__)
 
+_ONLY_READ: Final = frozenset(
+    (
+        methods.INITIALIZE.name,
+        methods.ENVIRONMENT_INFO.name,
+        methods.ENVIRONMENT_STATUS.name,
+        methods.PROCESS_READ.name,
+        methods.FS_READ_FILE.name,
+        methods.FS_CANONICALIZE.name,
+        methods.FS_GET_METADATA.name,
+        methods.FS_READ_DIRECTORY.name,
+        methods.FS_WALK.name,
+        methods.FS_READ_BLOCK.name,
+    )
+)
+
+
+def changes_something(method: Method[P, Any], params: P) -> bool:
+    """Whether it matters if a call was carried out whose answer is not known."""
+    if isinstance(params, OpenParams):
+        return params.mode != "read"
+    return method.name not in _ONLY_READ
+
 
 class Pending(Generic[R]):
     """A call whose request is sent; await it once for the result.
 
+    :ivar changes: whether it changes something where it is carried out.
     :raises RpcError: the executor refused.
     :raises BadReply: the reply has another form than the method's.
-    :raises ConnectionLost: it can no longer be answered.
+    :raises ConnectionLost: it can no longer be answered; see there.
     """
 
-    __slots__ = ("_calls", "future", "id", "method")
+    __slots__ = ("_calls", "changes", "future", "id", "method")
 
-    def __init__(self, calls: Calls, id: int, method: Method[Any, R]) -> None:
+    def __init__(self, calls: Calls, id: int, method: Method[Any, R], changes: bool) -> None:
         self._calls = calls
         self.id = id
         self.method = method
+        self.changes = changes
         self.future: asyncio.Future[msgspec.Raw] = asyncio.get_running_loop().create_future()
 
     def __await__(self) -> Generator[Any, None, R]:
@@ -69,9 +95,9 @@ class Calls:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def add(self, method: Method[Any, R]) -> Pending[R]:
+    def add(self, method: Method[P, R], params: P) -> Pending[R]:
         self._last_id += 1
-        pending = Pending(self, self._last_id, method)
+        pending = Pending(self, self._last_id, method, changes_something(method, params))
         self._waiting[pending.id] = pending
         return pending
 
@@ -98,12 +124,12 @@ class Calls:
         else:
             pending.future.set_exception(RpcError(error.code, error.message))
 
-    def fail(self, url: str, code: int | None, reason: str) -> None:
-        """Fails every waiting call with :class:`ConnectionLost`."""
+    def fail(self, explain: Callable[[Pending[Any]], ConnectionLost]) -> None:
+        """Fails every waiting call with what *explain* makes of it."""
         waiting, self._waiting = self._waiting, {}
         for pending in waiting.values():
             if not pending.future.done():
-                pending.future.set_exception(ConnectionLost(url, code, reason, pending.method.name))
+                pending.future.set_exception(explain(pending))
 
     def _log_unmatched(self, reply: Message) -> None:
         if reply.id == UNKNOWN_ID and reply.error is not msgspec.UNSET:
@@ -124,7 +150,14 @@ class Caller(Protocol):
         """Sends a request and waits for its reply; raises as :class:`Pending`."""
 
     async def submit(self, method: Method[P, R], params: P) -> Pending[R]:
-        """Sends a request, waiting only while the send buffer is full."""
+        """Sends a request, waiting only while the send buffer is full or the connection is being recovered.
+
+        :raises ConnectionLost: it was not sent, and cannot be.
+        """
+
+    async def one_connection(self) -> Caller:
+        """Returns who makes calls over the present connection alone, and raises
+        :class:`harness.client.errors.HandleLost` once that is gone."""
 
 
 async def pipelined(

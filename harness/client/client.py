@@ -2,113 +2,113 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import logging
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import IO, Final, TypeVar, Unpack
 
-from executors.protocol.binary import decode_base64
-from executors.protocol.environment import Empty, EnvironmentInfo, InitializeParams
-from executors.protocol.errors import RpcError
-from executors.protocol.methods import (
-    INITIALIZE,
-    INITIALIZED,
-    PROCESS_CLOSED,
-    PROCESS_EXITED,
-    PROCESS_OUTPUT,
-    PROCESS_READ,
-    PROCESS_START,
-    PROCESS_TERMINATE,
-    Method,
-)
-from executors.protocol.processes import (
-    EnvPolicy,
-    ProcessClosed,
-    ProcessExited,
-    ProcessOutput,
-    ProcessParams,
-    ProcessReadParams,
-    ProcessStartParams,
-)
-from harness.client.calls import Pending
+from executors.protocol.environment import EnvironmentInfo
+from executors.protocol.methods import Method
+from executors.protocol.processes import EnvPolicy, ProcessStartParams
+from harness.client.calls import Caller, Pending
 from harness.client.connection import Connection
-from harness.client.errors import (
-    BadReply,
-    ClientError,
-    CommandDenied,
-    CommandFailed,
-    ConnectFailed,
-    ConnectionLost,
-)
-from harness.client.events import ClosedEvent, Completed, Event, ExitedEvent, OutputEvent
+from harness.client.errors import ClientError, CommandDenied, CommandFailed, SessionLost
+from harness.client.events import Completed
 from harness.client.files import Files
 from harness.client.flow import BufferLimits
-from harness.client.links import Link, LinkOptions, open_stdio, open_websocket
-from harness.client.order import Order
+from harness.client.links import Link, LinkOptions, MakeReceiver, open_stdio, open_websocket
 from harness.client.process import Process, StartOptions
+from harness.client.processes import Processes
+from harness.client.recovery import RecoveryOptions, State
 from harness.client.sandbox import encode, told_apart
+from harness.client.session import OpenLink, Session
 
 P = TypeVar("P")
 R = TypeVar("R")
 
-logger = logging.getLogger(__name__)
-
-_TERMINATE_SECONDS: Final = 5.0
 _LINK_OPTIONS: Final = LinkOptions()
 _BUFFER_LIMITS: Final = BufferLimits()
+_RECOVERY_OPTIONS: Final = RecoveryOptions()
 
 
 class Client:
     """One session with an executor; made by :func:`connect` or :func:`connect_stdio`.
 
-    It belongs to one event loop. Any number of calls may be under way at a time.
+    It belongs to one event loop. Any number of calls may be under way at a time. When its connection
+    is lost it gets another one, while new calls wait; see :class:`harness.client.recovery.RecoveryOptions`.
     """
 
-    info: EnvironmentInfo
-    """Where commands will run; an older executor tells only its shell and working directory."""
-    session_id: str
-    connection: Connection
-
-    def __init__(self, url: str, limits: BufferLimits) -> None:
-        self.url = url
+    def __init__(self, session: Session, limits: BufferLimits) -> None:
+        self._session = session
+        self._processes = Processes(session, limits)
+        self.url = session.url
         self.files = Files(self)
-        self._limits = limits
-        self._processes: dict[str, tuple[Process, Order]] = {}
-        self._repairs: dict[str, asyncio.Task[None]] = {}
 
     def __repr__(self) -> str:
         return f"<Client of {self.url}>"
 
-    def attach(self, link: Link) -> Connection:
-        """Makes *link* the one that carries the calls; returns who receives from it."""
-        self.connection = Connection(link, self.url, self._connection_lost)
-        self.connection.on(PROCESS_OUTPUT, self._process_output)
-        self.connection.on(PROCESS_EXITED, self._process_exited)
-        self.connection.on(PROCESS_CLOSED, self._process_closed)
-        return self.connection
+    @property
+    def info(self) -> EnvironmentInfo:
+        """Where commands will run; an older executor tells only its shell and working directory."""
+        return self._session.info
 
-    async def initialize(self, client_name: str, resume_session_id: str | None = None) -> None:
-        """Makes the handshake; :func:`connect` has done so."""
-        result = await self.call(INITIALIZE, InitializeParams(client_name, resume_session_id))
-        self.session_id = result.session_id
-        self.info = result.environment_info
-        self.connection.notify(INITIALIZED, Empty())
+    @property
+    def session_id(self) -> str:
+        return self._session.id
+
+    @property
+    def connection(self) -> Connection:
+        """The present connection, or the last one."""
+        return self._session.connection
+
+    @property
+    def state(self) -> State:
+        """How the session stands."""
+        return self._session.recovery.state
+
+    @property
+    def generation(self) -> int:
+        """How many connections the session has had; 1 until the first is lost."""
+        return self._session.recovery.generation
+
+    @property
+    def recovered(self) -> int:
+        """How often the session came back after a loss."""
+        return self._session.recovery.recovered
+
+    async def wait_lost(self) -> SessionLost:
+        """Waits until the session is lost for good, or this client closed, and returns why."""
+        return await self._session.wait_lost()
+
+    async def open(self) -> None:
+        """Connects; :func:`connect` has done so.
+
+        :raises ConnectFailed: nobody listens there, or the handshake failed.
+        """
+        await self._session.open(self._processes)
 
     async def call(self, method: Method[P, R], params: P) -> R:
         """Makes one call of the protocol.
 
+        While the connection is being recovered it waits, however long that takes: a caller who does not want
+        to gives it a time limit (:func:`asyncio.timeout`).
+
         :raises RpcError: the executor refused.
         :raises BadReply: the reply has another form than the method's.
-        :raises ConnectionLost: no reply can come any more.
+        :raises Interrupted: the connection was lost meanwhile; the call changes nothing.
+        :raises OutcomeUnknown: the connection was lost meanwhile; the call may have been carried out.
+        :raises SessionLost: the session is lost for good.
         """
-        return await self.connection.call(method, params)
+        return await self._session.call(method, params)
 
     async def submit(self, method: Method[P, R], params: P) -> Pending[R]:
         """Sends the request of a call; await the returned object for the result."""
-        return await self.connection.submit(method, params)
+        return await self._session.submit(method, params)
+
+    async def one_connection(self) -> Caller:
+        """See :meth:`harness.client.calls.Caller.one_connection`."""
+        return await self._session.one_connection()
 
     async def start(self, argv: Sequence[str], **options: Unpack[StartOptions]) -> Process:
         """Starts a program; there is no shell in between. See :class:`StartOptions`.
@@ -116,32 +116,12 @@ class Client:
         :raises RpcError: INVALID_PARAMS for a bad *cwd* or an empty *argv*, INTERNAL_ERROR with the
             operating system's text if it cannot be started.
         :raises SandboxRefused: the executor does not enforce the intent; nothing was started.
+        :raises OutcomeUnknown: the connection was lost before the answer. Should it have started, it is
+            terminated as soon as there is another connection.
         """
         params = self._start_params(argv, options)
-        id = params.process_id
-        process = Process(self, id, params.argv, self.connection.gate, self._limits)
-        # Its events may come before the reply. An id in use is the executor's to refuse.
-        fresh = id not in self._processes
-        if fresh:
-            self._processes[id] = process, Order(id)
-        try:
-            with told_apart(params.sandbox is not None):
-                await self.call(PROCESS_START, params)
-        except asyncio.CancelledError:
-            # Whether it starts is unknown, and nobody will have a handle to it. Where the id was in
-            # use, it names another process.
-            if fresh:
-                self._processes.pop(id, None)
-                with contextlib.suppress(ConnectionLost):
-                    self.connection.post(PROCESS_TERMINATE, ProcessParams(id)).abandon()
-            raise
-        except BaseException:
-            if fresh:
-                self._processes.pop(id, None)
-            raise
-        if not fresh:
-            self._processes[id] = process, Order(id)
-        return process
+        with told_apart(params.sandbox is not None):
+            return await self._processes.start(params)
 
     async def run(
         self,
@@ -169,24 +149,15 @@ class Client:
         return completed
 
     async def close(self) -> None:
-        """Terminates the processes that still run and closes the connection."""
-        for task in self._repairs.values():
-            task.cancel()
-        await asyncio.gather(*self._repairs.values(), return_exceptions=True)
-        if self.connection.lost is None and self._processes:
-            await self._terminate_all()
-        await self.connection.close()
+        """Terminates the processes that still run and closes the connection.
 
-    async def _terminate_all(self) -> None:
-        processes = [process for process, _ in self._processes.values()]
+        If it is just being recovered, this waits for it, though not for long; without one the executor
+        ends them itself, when the time is over that it keeps a session.
+        """
         try:
-            async with asyncio.timeout(_TERMINATE_SECONDS):
-                ends = await asyncio.gather(*map(_end, processes), return_exceptions=True)
-        except TimeoutError:
-            ends = [TimeoutError(f"no end within {_TERMINATE_SECONDS:g} s")]
-        for error in ends:
-            if isinstance(error, Exception) and not isinstance(error, ConnectionLost):
-                logger.warning("a process may still run on %s: %s", self.url, error)
+            await self._processes.close()
+        finally:
+            await self._session.close()
 
     def _start_params(self, argv: Sequence[str], options: StartOptions) -> ProcessStartParams:
         cwd = options.get("cwd")
@@ -212,70 +183,6 @@ class Client:
             enforce_managed_network=options.get("enforce_managed_network"),
         )
 
-    def _process_output(self, told: ProcessOutput) -> None:
-        data = decode_base64(told.chunk, "chunk")
-        self._event(told.process_id, OutputEvent(told.seq, told.stream, data))
-
-    def _process_exited(self, told: ProcessExited) -> None:
-        self._event(told.process_id, ExitedEvent(told.seq, told.exit_code, told.sandbox_denied))
-
-    def _process_closed(self, told: ProcessClosed) -> None:
-        self._event(told.process_id, ClosedEvent(told.seq))
-
-    def _event(self, id: str, event: Event) -> None:
-        known = self._processes.get(id)
-        if known is None:
-            logger.debug("event %d of process %r, which this client does not follow", event.seq, id)
-            return
-        process, order = known
-        self._deliver(process, order, order.feed(event))
-        if order.missing and id not in self._repairs:
-            task = asyncio.get_running_loop().create_task(self._repair(process, order))
-            self._repairs[id] = task
-
-    def _deliver(self, process: Process, order: Order, events: Sequence[Event]) -> None:
-        for event in events:
-            process.deliver(event)
-        if order.finished:
-            self._processes.pop(process.process_id, None)
-
-    async def _repair(self, process: Process, order: Order) -> None:
-        """Fetches events that were skipped; without them the process fails, and only it."""
-        id = process.process_id
-        try:
-            while order.missing:
-                params = ProcessReadParams(id, after_seq=order.published)
-                read = await self.call(PROCESS_READ, params)
-                outputs = [
-                    OutputEvent(chunk.seq, chunk.stream, decode_base64(chunk.chunk, "chunk"))
-                    for chunk in read.chunks
-                ]
-                before = order.published
-                exit_code = read.exit_code if read.exited else None
-                events = order.replay(outputs, read.next_seq, exit_code, read.closed, read.sandbox_denied)
-                self._deliver(process, order, events)
-                if order.missing and order.published == before:
-                    raise BadReply(
-                        f"the executor skipped {order.missing} of the events of process {id!r} "
-                        f"and does not know of them"
-                    )
-        except (RpcError, ClientError) as error:
-            self._processes.pop(id, None)
-            process.fail(error)
-        finally:
-            del self._repairs[id]
-
-    def _connection_lost(self, lost: ConnectionLost) -> None:
-        processes, self._processes = self._processes, {}
-        for process, _ in processes.values():
-            waiting_for = f"process {process.process_id!r} ({process.argv!r})"
-            process.fail(ConnectionLost(lost.url, lost.code, lost.reason, waiting_for))
-
-
-async def _end(process: Process) -> None:
-    await process.terminate()
-    await process.wait()
-
 
 @asynccontextmanager
 async def connect(
@@ -284,16 +191,24 @@ async def connect(
     client_name: str = "crossexec",
     options: LinkOptions = _LINK_OPTIONS,
     limits: BufferLimits = _BUFFER_LIMITS,
+    recovery: RecoveryOptions = _RECOVERY_OPTIONS,
+    open_link: OpenLink | None = None,
 ) -> AsyncIterator[Client]:
     """Connects to the executor that listens on *url*, ``ws://HOST:PORT`` or ``unix:///PATH``.
 
     On leaving, the processes that this client started and that still run are terminated.
 
+    :param recovery: what happens when a connection is lost.
+    :param open_link: how to connect instead; *url* is for messages only then.
     :raises ConnectFailed: nobody listens there, or the handshake failed.
     """
-    client = Client(url, limits)
-    await open_websocket(url, client.attach, options)
-    async with _session(client, client_name, options):
+
+    async def open_url(make_receiver: MakeReceiver) -> Link:
+        return await open_websocket(url, make_receiver, options)
+
+    open_link = open_link or open_url
+    session = Session(url, client_name, open_link, recovery, attempt_seconds=options.open_seconds)
+    async with _opened(Client(session, limits)) as client:
         yield client
 
 
@@ -310,32 +225,34 @@ async def connect_stdio(
 ) -> AsyncIterator[Client]:
     """Starts *argv*, an executor that speaks over its standard streams, for this client alone.
 
+    There is nothing to connect to again: the session ends with the connection.
+
     :param env: of the executor; None for this process's own.
     :param cwd: of the executor, a native path; None for this process's own.
     :param stderr: where the executor's standard error goes; None for this process's own.
     :raises ConnectFailed: it cannot be started, or the handshake failed.
     """
-    client = Client(f"stdio:{argv[0]}", limits)
-    opened = open_stdio(argv, client.attach, options, env=env, cwd=cwd, stderr=stderr)
-    async with opened, _session(client, client_name, options):
-        yield client
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def start(make_receiver: MakeReceiver) -> Link:
+            opened = open_stdio(argv, make_receiver, options, env=env, cwd=cwd, stderr=stderr)
+            return await stack.enter_async_context(opened)
+
+        session = Session(
+            f"stdio:{argv[0]}",
+            client_name,
+            start,
+            _RECOVERY_OPTIONS,
+            attempt_seconds=options.open_seconds,
+            can_resume=False,
+        )
+        yield await stack.enter_async_context(_opened(Client(session, limits)))
 
 
 @asynccontextmanager
-async def _session(client: Client, client_name: str, options: LinkOptions) -> AsyncIterator[None]:
+async def _opened(client: Client) -> AsyncIterator[Client]:
+    await client.open()
     try:
-        async with asyncio.timeout(options.open_seconds):
-            await client.initialize(client_name)
-    except BaseException as error:
-        await client.connection.close(orderly=False)
-        if isinstance(error, TimeoutError):
-            raise ConnectFailed(
-                f"handshake with {client.url} failed: no reply to initialize in {options.open_seconds:g} s"
-            ) from None
-        if isinstance(error, (RpcError, ClientError)):
-            raise ConnectFailed(f"handshake with {client.url} failed: {error}") from error
-        raise
-    try:
-        yield
+        yield client
     finally:
         await client.close()

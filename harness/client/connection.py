@@ -48,14 +48,26 @@ class Connection:
     """Carries messages over one link until it is lost; see :class:`executors.transport.base.Receiver`.
 
     :param url: for messages to people.
-    :param on_lost: called once, after all waiting calls have failed.
+    :param gate: from now on it acts on this connection.
+    :param on_lost: called once, before the waiting calls fail.
+    :param explain: makes the error that a call under way fails with.
     """
 
-    def __init__(self, link: Link, url: str, on_lost: Callable[[ConnectionLost], None]) -> None:
+    def __init__(
+        self,
+        link: Link,
+        url: str,
+        gate: ReadGate,
+        on_lost: Callable[[ConnectionLost], None],
+        explain: Callable[[ConnectionLost, Pending[Any]], ConnectionLost],
+    ) -> None:
         self.url = url
         self.lost: ConnectionLost | None = None
+        self.received = 0
+        """Messages so far."""
         self._link = link
         self._on_lost = on_lost
+        self._explain = explain
         self._calls = Calls()
         self._handlers: dict[str, Callable[[msgspec.Raw | msgspec.UnsetType], None]] = {}
         self._direct: dict[bytes, tuple[Callable[[bytes], _Notified[Any]], Callable[[Any], None]]] = {}
@@ -63,7 +75,8 @@ class Connection:
         self._writable: set[asyncio.Future[None]] = set()
         self._ended = asyncio.Event()
         self._tap = new_tap()
-        self.gate = ReadGate(self._calls.__len__, link.pause_reading, link.resume_reading)
+        self._gate = gate
+        gate.attach(self._calls.__len__, link.pause_reading, link.resume_reading)
 
     def on(self, notification: Notification[P], handler: Callable[[P], None]) -> None:
         """Has *handler* called for each such notification, in the order of arrival."""
@@ -75,7 +88,7 @@ class Connection:
     async def submit(self, method: Method[P, R], params: P) -> Pending[R]:
         """Sends a request, after waiting while the send buffer is full.
 
-        :raises ConnectionLost: the connection is gone.
+        :raises ConnectionLost: the connection is gone, and the request was not sent.
         """
         while self._writing_paused and self.lost is None:
             await self._until_writable()
@@ -91,16 +104,19 @@ class Connection:
         return await (await self.submit(method, params))
 
     def post(self, method: Method[P, R], params: P) -> Pending[R]:
-        """Sends a request at once, however full the send buffer is."""
+        """Sends a request at once, however full the send buffer is.
+
+        :raises ConnectionLost: the connection is gone, and the request was not sent.
+        """
         if self.lost is not None:
-            raise self._lost_for(method.name)
-        pending = self._calls.add(method)
+            raise ConnectionLost(self.url, self.lost.code, self.lost.reason, method.name)
+        pending = self._calls.add(method, params)
         try:
             self._send(encode_request(pending.id, method.name, params))
         except BaseException:
             pending.abandon()
             raise
-        self.gate.update()
+        self._gate.update()
         return pending
 
     def notify(self, notification: Notification[P], params: P) -> None:
@@ -128,9 +144,15 @@ class Connection:
         """Drops the connection at once."""
         self._link.abort()
 
+    def note(self, text: str) -> None:
+        """Says in the transcript what befalls the connection."""
+        if self._tap is not None:
+            self._tap.noted(text)
+
     def message_received(self, message: bytes) -> None:
         if self.lost is not None:
             return
+        self.received += 1
         if self._tap is not None:
             self._tap.received(message)
         try:
@@ -139,7 +161,7 @@ class Connection:
             decoded = decode(message)
             if decoded.method is msgspec.UNSET:
                 self._calls.settle(decoded)
-                self.gate.update()
+                self._gate.update()
             else:
                 self._called(decoded, decoded.method)
         except RpcError as error:
@@ -200,16 +222,12 @@ class Connection:
     def _lose(self, code: int | None, reason: str) -> None:
         if self.lost is not None:
             return
-        self.lost = ConnectionLost(self.url, code, reason)
-        if self._tap is not None:
-            self._tap.noted(str(self.lost))
-        self._calls.fail(self.url, code, reason)
+        self.lost = lost = ConnectionLost(self.url, code, reason)
+        self.note(str(lost))
+        self._gate.detach()
+        self._on_lost(lost)
+        self._calls.fail(lambda pending: self._explain(lost, pending))
         self._wake_writers()
-        self._on_lost(self.lost)
-
-    def _lost_for(self, what: str) -> ConnectionLost:
-        assert self.lost is not None
-        return ConnectionLost(self.url, self.lost.code, self.lost.reason, what)
 
     async def _until_writable(self) -> None:
         future = asyncio.get_running_loop().create_future()

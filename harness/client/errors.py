@@ -15,12 +15,17 @@ __all__ = [
     "ConnectFailed",
     "ConnectionLost",
     "FileDenied",
+    "HandleLost",
+    "Interrupted",
+    "OutcomeUnknown",
     "OutputLost",
     "OutputOverflow",
     "RpcError",
     "SandboxDenied",
     "SandboxRefused",
+    "SessionLost",
     "StdinClosed",
+    "StreamInterrupted",
     "Unsupported",
 ]
 
@@ -36,7 +41,7 @@ class ConnectFailed(ClientError, ConnectionError):
 
 
 class ConnectionLost(ClientError, ConnectionError):
-    """The connection ended, so what was waited for cannot come.
+    """The connection ended, so what was waited for cannot come; which of the kinds below tells what to do.
 
     :ivar url: the executor's.
     :ivar code: the close code of RFC 6455 section 7.4; None if the peer sent no close frame.
@@ -54,7 +59,68 @@ class ConnectionLost(ClientError, ConnectionError):
         closed = "no close frame" if self.code is None else f"close code {self.code}"
         reason = f": {self.reason}" if self.reason else ""
         waiting = f" while waiting for {self.waiting_for}" if self.waiting_for else ""
-        return f"connection to {self.url} lost{waiting} ({closed}{reason})"
+        return f"connection to {self.url} lost{waiting} ({closed}{reason}){self._then()}"
+
+    def _then(self) -> str:
+        return ""
+
+
+class Interrupted(ConnectionLost):
+    """A call that changes nothing was under way: make it again, the session may come back."""
+
+    def _then(self) -> str:
+        return "; it changes nothing and can be made again"
+
+
+class OutcomeUnknown(ConnectionLost):
+    """A call that changes something was under way: it may have been done, or not.
+
+    It is not made again by itself. A process whose start ends so is terminated if it did start.
+    """
+
+    def _then(self) -> str:
+        return "; whether it was done is not known"
+
+
+class HandleLost(ConnectionLost):
+    """A file handle ends with the connection that it was opened over: open the file again."""
+
+    def _then(self) -> str:
+        return "; the file handle ended with it"
+
+
+class StreamInterrupted(ConnectionLost):
+    """A file was being streamed.
+
+    :ivar offset: of a read, up to where all of the file was handed out; of a write, up to where the
+        executor has confirmed what it was sent. The file was not closed: its path may lead to what was there
+        before, as with this project's executor, or to a part of the new content.
+    """
+
+    def __init__(self, lost: ConnectionLost, offset: int, waiting_for: str) -> None:
+        super().__init__(lost.url, lost.code, lost.reason, waiting_for)
+        self.offset = offset
+
+    def _then(self) -> str:
+        return f"; the stream ended at offset {self.offset}"
+
+
+class SessionLost(ConnectionLost):
+    """The session cannot be resumed, and its processes end: every call from now on fails so.
+
+    :ivar why: what ended the attempts to resume it.
+    """
+
+    def __init__(self, url: str, code: int | None, reason: str, why: str, waiting_for: str = "") -> None:
+        super().__init__(url, code, reason, waiting_for)
+        self.why = why
+
+    def _then(self) -> str:
+        return f"; its session is lost: {self.why}"
+
+    def of(self, waiting_for: str) -> SessionLost:
+        """The same for another who waited."""
+        return SessionLost(self.url, self.code, self.reason, self.why, waiting_for)
 
 
 class BadReply(ClientError):

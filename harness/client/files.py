@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
 from contextlib import aclosing, asynccontextmanager
 from typing import Final, Literal, NamedTuple, TypeVar
@@ -48,7 +49,13 @@ from executors.protocol.methods import (
 )
 from executors.protocol.path_uri import PathUri
 from harness.client.calls import Caller, pipelined
-from harness.client.errors import ConnectionLost
+from harness.client.errors import (
+    ConnectionLost,
+    HandleLost,
+    Interrupted,
+    OutcomeUnknown,
+    StreamInterrupted,
+)
 from harness.client.sandbox import Sandbox, encode, told_apart
 
 P = TypeVar("P")
@@ -72,7 +79,10 @@ class Block(NamedTuple):
 
 
 class ReadHandle:
-    """A file open for reading; it stays the one that was opened, even if its path is replaced."""
+    """A file open for reading; it stays the one that was opened, even if its path is replaced.
+
+    It ends with the connection that it was opened over: its calls raise :class:`HandleLost` then.
+    """
 
     def __init__(self, caller: Caller, handle_id: str) -> None:
         self._caller = caller
@@ -80,14 +90,26 @@ class ReadHandle:
 
     async def read_block(self, offset: int, length: int = MAX_BLOCK_BYTES) -> Block:
         """Reads up to *length* bytes, 1 to 1 MiB."""
-        result = await self._caller.call(FS_READ_BLOCK, ReadBlockParams(self.handle_id, offset, length))
+        params = ReadBlockParams(self.handle_id, offset, length)
+        try:
+            result = await self._caller.call(FS_READ_BLOCK, params)
+        except Interrupted as lost:
+            raise HandleLost(lost.url, lost.code, lost.reason, lost.waiting_for) from None
         return Block(decode_base64(result.chunk, "chunk"), result.eof)
 
     async def stream(self, offset: int = 0) -> AsyncGenerator[bytes, None]:
-        """Reads from *offset* to the end, in order, with several blocks in flight."""
+        """Reads from *offset* to the end, in order, with several blocks in flight.
+
+        :raises StreamInterrupted: the connection was lost. To go on from its offset, open the file again;
+            that it is the same one then is for the caller to know.
+        """
         while True:
             async with aclosing(self._blocks(offset)) as blocks:
-                async for data, eof in blocks:
+                while True:
+                    try:
+                        data, eof = await anext(blocks)
+                    except (Interrupted, HandleLost) as lost:
+                        raise StreamInterrupted(lost, offset, f"a file at offset {offset}") from None
                     offset += len(data)
                     if data:
                         yield data
@@ -108,20 +130,30 @@ class ReadHandle:
 
 
 class WriteHandle:
-    """A file open for writing; it was emptied when it was opened."""
+    """A file open for writing; what is written is its whole new content, and is there once it is closed.
+
+    It ends with the connection that it was opened over: its calls raise :class:`HandleLost` then.
+    """
 
     def __init__(self, caller: Caller, handle_id: str) -> None:
         self._caller = caller
         self.handle_id = handle_id
 
     async def write_block(self, offset: int, data: Data) -> None:
-        """Writes up to 1 MiB."""
+        """Writes up to 1 MiB.
+
+        :raises OutcomeUnknown: the connection was lost before the answer.
+        """
         block = encode_base64(data)
         await self._caller.call(FS_WRITE_BLOCK, WriteBlockParams(self.handle_id, offset, block))
 
     async def write_stream(self, source: AsyncIterable[Data] | Iterable[Data], offset: int = 0) -> int:
-        """Writes all that *source* yields, with several blocks in flight; returns the bytes written."""
-        end = offset
+        """Writes all that *source* yields, with several blocks in flight; returns the bytes written.
+
+        :raises StreamInterrupted: the connection was lost.
+        """
+        end = done = offset
+        sizes: deque[int] = deque()
 
         async def requests() -> AsyncIterator[WriteBlockParams]:
             nonlocal end
@@ -129,12 +161,16 @@ class WriteHandle:
                 view = memoryview(data).cast("B")
                 for start in range(0, len(view), MAX_BLOCK_BYTES):
                     block = view[start : start + MAX_BLOCK_BYTES]
+                    sizes.append(len(block))
                     yield WriteBlockParams(self.handle_id, end, encode_base64(block))
                     end += len(block)
 
         async with aclosing(pipelined(self._caller, FS_WRITE_BLOCK, requests(), BLOCKS_IN_FLIGHT)) as results:
-            async for _ in results:
-                pass
+            try:
+                async for _ in results:
+                    done += sizes.popleft()
+            except (OutcomeUnknown, HandleLost) as lost:
+                raise StreamInterrupted(lost, done, f"a file at offset {done}") from None
         return end - offset
 
 
@@ -162,10 +198,14 @@ class _Sandboxed:
         with told_apart(is_sandboxed=True):
             return await self._caller.call(method, params)
 
+    async def one_connection(self) -> Caller:
+        return _Sandboxed(await self._caller.one_connection())
+
 
 class Files:
     """The ``fs/*`` calls. Each raises :class:`RpcError`: NOT_FOUND where there is no such file,
-    INTERNAL_ERROR with the operating system's text otherwise.
+    INTERNAL_ERROR with the operating system's text otherwise. A call that was under way when the connection
+    was lost raises :class:`Interrupted` if it changes nothing, else :class:`OutcomeUnknown`.
 
     :param sandbox: an intent that every call here is made under; None for none.
     """
@@ -236,33 +276,57 @@ class Files:
     @asynccontextmanager
     async def open_read(self, path: Path) -> AsyncIterator[ReadHandle]:
         """Opens a regular file for reading."""
-        async with self._open(path, "read") as handle_id:
-            yield ReadHandle(self._caller, handle_id)
+        async with self._open(path, "read") as (caller, handle_id):
+            yield ReadHandle(caller, handle_id)
 
     @asynccontextmanager
     async def open_replace(self, path: Path) -> AsyncIterator[WriteHandle]:
-        """Creates a file, or empties it, and opens it for writing."""
-        async with self._open(path, "replace") as handle_id:
-            yield WriteHandle(self._caller, handle_id)
+        """Creates a file, or opens it for new content.
+
+        :raises OutcomeUnknown: on leaving, if the connection was lost while the file was being closed.
+        :raises HandleLost: on leaving, if the connection was lost before: the new content is not there, or
+            not for certain.
+        """
+        async with self._open(path, "replace") as (caller, handle_id):
+            yield WriteHandle(caller, handle_id)
 
     async def stream(self, path: Path) -> AsyncGenerator[bytes, None]:
-        """Yields the content in blocks of up to 1 MiB, several of them in flight."""
+        """Yields the content in blocks of up to 1 MiB, several of them in flight.
+
+        :raises StreamInterrupted: see :meth:`ReadHandle.stream`.
+        """
         async with self.open_read(path) as handle, aclosing(handle.stream()) as blocks:
             async for block in blocks:
                 yield block
 
     async def write_stream(self, path: Path, source: AsyncIterable[Data] | Iterable[Data]) -> int:
-        """Writes a whole file from *source*, several blocks in flight; returns the bytes written."""
+        """Writes a whole file from *source*, several blocks in flight; returns the bytes written.
+
+        :raises StreamInterrupted, OutcomeUnknown, HandleLost: see :meth:`WriteHandle.write_stream` and
+            :meth:`open_replace`.
+        """
         async with self.open_replace(path) as handle:
             return await handle.write_stream(source)
 
     @asynccontextmanager
-    async def _open(self, path: Path, mode: Literal["read", "replace"]) -> AsyncIterator[str]:
+    async def _open(self, path: Path, mode: Literal["read", "replace"]) -> AsyncIterator[tuple[Caller, str]]:
         handle_id = f"h{next(_handle_numbers)}"
-        await self._caller.call(FS_OPEN, OpenParams(handle_id, str(path), mode, self._sandbox))
+        params = OpenParams(handle_id, str(path), mode, self._sandbox)
+        while True:
+            caller = await self._caller.one_connection()
+            # It was lost while this waited to be sent.
+            with contextlib.suppress(HandleLost):
+                await caller.call(FS_OPEN, params)
+                break
+        closed = False
         try:
-            yield handle_id
+            yield caller, handle_id
+            if mode == "replace":
+                # It may only now have its new content.
+                closed = True
+                await caller.call(FS_CLOSE, HandleParams(handle_id))
         finally:
-            # A handle ends with its connection.
-            with contextlib.suppress(ConnectionLost):
-                await self._caller.call(FS_CLOSE, HandleParams(handle_id))
+            if not closed:
+                # A handle ends with its connection.
+                with contextlib.suppress(ConnectionLost):
+                    await caller.call(FS_CLOSE, HandleParams(handle_id))

@@ -25,22 +25,33 @@ class BufferLimits:
 class ReadGate:
     """Back-pressure to the executor: reading stops while a process has too much unread output.
 
+    It outlives the connections that it acts on, one after the other.
+
     All that a connection carries comes through one stream, so stopping for one slow consumer
     stops everything. It is therefore done only while nobody waits for anything else: neither a
     reply nor another process. A consumer that never comes back cannot block the others then.
-
-    :param calls: how many calls wait for a reply.
     """
 
-    def __init__(
-        self, calls: Callable[[], int], pause: Callable[[], None], resume: Callable[[], None]
-    ) -> None:
-        self._calls = calls
-        self._pause = pause
-        self._resume = resume
+    def __init__(self) -> None:
         self._full: set[str] = set()
         self._waiting = 0
         self.paused = False
+        self.detach()
+
+    def attach(self, calls: Callable[[], int], pause: Callable[[], None], resume: Callable[[], None]) -> None:
+        """Acts on a new connection.
+
+        :param calls: how many calls wait for a reply.
+        """
+        self._calls = calls
+        self._pause = pause
+        self._resume = resume
+        # The reading of a new connection goes on until something says otherwise: its handshake comes first.
+        self.paused = False
+
+    def detach(self) -> None:
+        """There is no connection."""
+        self.attach(_nothing_waits, _do_nothing, _do_nothing)
 
     def fill(self, process_id: str) -> None:
         """The process has too much unread output."""
@@ -75,3 +86,11 @@ class ReadGate:
             self._pause()
         else:
             self._resume()
+
+
+def _nothing_waits() -> int:
+    return 0
+
+
+def _do_nothing() -> None:
+    pass

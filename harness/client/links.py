@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 import subprocess
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -10,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import IO, Protocol, cast
 
-from picows import WSError, WSMsgType, WSTransport, ws_connect
+from picows import WSError, WSListener, WSMsgType, WSParsedURL, WSTransport, ws_connect
 
 from executors.transport import unix
 from executors.transport.base import Receiver, Transport
@@ -51,15 +53,17 @@ class LinkOptions:
     open_seconds: float = 10.0
     max_frame_size: int = 128 * 1024 * 1024
     max_message_size: int = 1024 * 1024 * 1024
-    ping_seconds: float = 15.0
-    pong_seconds: float = 15.0
+    ping_seconds: float = 10.0
+    pong_seconds: float = 10.0
 
 
 class WebSocketLink(WebSocketTransport):
     """The client's end of a WebSocket connection."""
 
     def __init__(self, options: LinkOptions, make_receiver: MakeReceiver) -> None:
-        limits = Limits(options.max_frame_size, options.max_message_size)
+        limits = Limits(
+            options.max_frame_size, options.max_message_size, options.ping_seconds, options.pong_seconds
+        )
         super().__init__(limits, lambda transport: make_receiver(self))
         self.connected = False
 
@@ -76,6 +80,13 @@ class WebSocketLink(WebSocketTransport):
             kind = WSMsgType.CONTINUATION if start else WSMsgType.TEXT
             end = start + _FRAME_BYTES
             self._socket.send(kind, view[start:end], fin=end >= len(view))
+
+    def send_user_specific_ping(self, transport: WSTransport) -> None:
+        super().send_user_specific_ping(transport)
+        if self._reading_paused:
+            # No pong can be taken in; but the executor hears that somebody is there, and a connection
+            # that is gone shows as it is written to.
+            transport.send_ping()
 
     def loss(self) -> tuple[int | None, str]:
         handshake = self._socket.close_handshake
@@ -95,12 +106,20 @@ async def open_websocket(url: str, make_receiver: MakeReceiver, options: LinkOpt
     """
     link = WebSocketLink(options, make_receiver)
     is_unix = url.startswith(unix.SCHEME)
+    connections: list[socket.socket] = []
+    is_open = given_up = False
+
+    async def open_socket(parsed: WSParsedURL) -> socket.socket:
+        connection = await (_connect_unix(url) if is_unix else _connect_tcp(parsed.host, parsed.port))
+        connections.append(connection)
+        return connection
+
     try:
         async with asyncio.timeout(options.open_seconds):
             await ws_connect(
-                lambda: link,
+                lambda: WSListener() if given_up else link,
                 _HOST_OF_UNIX if is_unix else url,
-                socket_factory=(lambda _: _connect_unix(url)) if is_unix else None,
+                socket_factory=open_socket,
                 max_frame_size=options.max_frame_size,
                 websocket_handshake_timeout=options.open_seconds,
                 enable_auto_ping=options.ping_seconds > 0,
@@ -114,10 +133,38 @@ async def open_websocket(url: str, make_receiver: MakeReceiver, options: LinkOpt
         found = f"{type(error).__name__}: {error}"
     else:
         if link.connected:
+            is_open = True
             return link
         # To picows this is a handshake that is over.
         found = "the server closed the connection during the handshake"
+    finally:
+        if not is_open:
+            # A handshake that is called off would go on: picows still waits for its answer.
+            given_up = True
+            for connection in connections:
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
     raise ConnectFailed(f"cannot connect to {url}: {found}. Does an executor listen there?")
+
+
+async def _connect_tcp(host: str, port: int) -> socket.socket:
+    """Tries the addresses of *host*, one after the other."""
+    loop = asyncio.get_running_loop()
+    failures: list[OSError] = []
+    for family, kind, protocol, _, address in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        try:
+            connection = socket.socket(family, kind, protocol)
+            try:
+                connection.setblocking(False)
+                await loop.sock_connect(connection, address)
+            except BaseException:
+                connection.close()
+                raise
+        except OSError as error:
+            failures.append(error)
+        else:
+            return connection
+    raise failures[0] if len(failures) == 1 else OSError("; ".join(map(str, failures)))
 
 
 async def _connect_unix(url: str) -> unix.UnixSocket:

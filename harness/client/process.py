@@ -6,7 +6,7 @@ import asyncio
 import itertools
 from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Final, Self, TypedDict
+from typing import Final, Protocol, Self, TypedDict, TypeVar
 
 from executors.protocol.binary import encode_base64
 from executors.protocol.methods import (
@@ -15,6 +15,7 @@ from executors.protocol.methods import (
     PROCESS_SIGNAL,
     PROCESS_TERMINATE,
     PROCESS_WRITE,
+    Method,
 )
 from executors.protocol.path_uri import PathUri
 from executors.protocol.processes import (
@@ -25,11 +26,15 @@ from executors.protocol.processes import (
     ProcessWriteParams,
     ProcessWriteResult,
 )
-from harness.client.calls import Caller, Pending
+from harness.client.calls import Caller
 from harness.client.errors import BadReply, OutputOverflow, StdinClosed, Unsupported
 from harness.client.events import Completed, Event, ExitedEvent, OutputEvent
 from harness.client.flow import BufferLimits, ReadGate
+from harness.client.input import Connected, InputQueue, Sent
 from harness.client.sandbox import Sandbox
+
+P = TypeVar("P")
+R = TypeVar("R")
 
 WRITE_BLOCK_BYTES: Final = 256 * 1024
 _WRITES_IN_FLIGHT: Final = 4
@@ -62,6 +67,16 @@ class StartOptions(RunOptions, total=False):
     """The intent; see :mod:`harness.client.sandbox`."""
 
 
+class ProcessCaller(Caller, Connected, Protocol):
+    """Who carries the calls of a process."""
+
+    async def repeated(self, method: Method[P, R], params: P) -> R:
+        """Makes a call again until it is answered; it must not matter how often it is carried out.
+
+        :raises SessionLost: it cannot be made any more.
+        """
+
+
 class Process:
     """A process on an executor; see :meth:`harness.client.client.Client.start`.
 
@@ -71,11 +86,13 @@ class Process:
     for something else from it; past a greater one the output is given up and iteration
     raises :class:`OutputOverflow` (:class:`harness.client.flow.BufferLimits`).
 
+    The process goes on while the client has no connection, and so does this handle: events come after
+    one another whichever connection they came over, and what is written arrives once and in order.
     As an async context manager it terminates the process on leaving.
     """
 
     def __init__(
-        self, caller: Caller, process_id: str, argv: list[str], gate: ReadGate, limits: BufferLimits
+        self, caller: ProcessCaller, process_id: str, argv: list[str], gate: ReadGate, limits: BufferLimits
     ) -> None:
         self.process_id = process_id
         self.argv = argv
@@ -93,6 +110,7 @@ class Process:
         self._consumer: asyncio.Future[None] | None = None
         self._exit_waiters: set[asyncio.Future[None]] = set()
         self._write_ids = itertools.count(1)
+        self._input = InputQueue(caller)
 
     def __repr__(self) -> str:
         return f"<Process {self.process_id} {self.argv!r}>"
@@ -107,7 +125,7 @@ class Process:
 
         The output need not be consumed: it is kept for a later consumer.
 
-        :raises ConnectionLost: the connection ended first.
+        :raises SessionLost: the session was lost first.
         :raises OutputLost: events are missing, so that the exit is unknown.
         """
         while self.exited is None:
@@ -125,7 +143,7 @@ class Process:
     async def next_events(self) -> list[Event]:
         """Waits for events and returns all there are; an empty list after the last.
 
-        :raises ConnectionLost: the connection ended before the last event.
+        :raises SessionLost: the session was lost before the last event.
         :raises OutputLost: events are missing that the executor no longer holds.
         :raises OutputOverflow: the consumer left too much unread.
         """
@@ -178,8 +196,7 @@ class Process:
                 await asyncio.wait([writer])
         if writer is not None:
             writer.result()
-        if self.exited is None:
-            raise BadReply(f"the executor closed process {self.process_id!r} without telling its exit code")
+        assert self.exited is not None
         return Completed(
             self.exited.exit_code,
             b"".join(parts["pty"] or parts["stdout"]),
@@ -193,21 +210,21 @@ class Process:
         :raises StdinClosed: the process takes no input.
         """
         view = memoryview(data).cast("B")
-        waiting: deque[Pending[ProcessWriteResult]] = deque()
+        waiting: deque[Sent[ProcessWriteResult]] = deque()
         try:
             for start in range(0, len(view), WRITE_BLOCK_BYTES):
                 block = encode_base64(view[start : start + WRITE_BLOCK_BYTES])
                 params = ProcessWriteParams(
                     self.process_id, block, f"{self.process_id}-{next(self._write_ids)}"
                 )
-                waiting.append(await self._caller.submit(PROCESS_WRITE, params))
+                waiting.append(await self._input.put(PROCESS_WRITE, params))
                 if len(waiting) >= _WRITES_IN_FLIGHT:
-                    self._check_written(await waiting.popleft())
+                    self._check_written(await self._input.answered(waiting.popleft()))
             while waiting:
-                self._check_written(await waiting.popleft())
+                self._check_written(await self._input.answered(waiting.popleft()))
         finally:
-            for pending in waiting:
-                pending.abandon()
+            for sent in waiting:
+                self._input.abandon(sent)
 
     async def close_stdin(self) -> None:
         """Lets the process read the end of its input; a second time changes nothing.
@@ -216,12 +233,18 @@ class Process:
         :raises Unsupported: the executor cannot do this.
         """
         self._require("process_close_stdin", "close the standard input of a process")
-        result = await self._caller.call(PROCESS_CLOSE_STDIN, ProcessParams(self.process_id))
+        # Behind what is being written.
+        sent = await self._input.put(PROCESS_CLOSE_STDIN, ProcessParams(self.process_id))
+        result = await self._input.answered(sent)
         if result.status == "unknownProcess":
             self._check_written(result)
 
     async def interrupt(self) -> None:
-        """Sends SIGINT to the process group; on Windows a console control event."""
+        """Sends SIGINT to the process group; on Windows a console control event.
+
+        :raises OutcomeUnknown: the connection was lost before the answer. A second signal may do something
+            else than the first, so it is left to the caller.
+        """
         await self._caller.call(PROCESS_SIGNAL, ProcessSignalParams(self.process_id, "interrupt"))
 
     async def resize(self, rows: int, cols: int) -> None:
@@ -230,11 +253,15 @@ class Process:
         :raises Unsupported: the executor cannot do this.
         """
         self._require("process_resize", "resize a terminal")
-        await self._caller.call(PROCESS_RESIZE, ProcessResizeParams(self.process_id, rows, cols))
+        sent = await self._input.put(PROCESS_RESIZE, ProcessResizeParams(self.process_id, rows, cols))
+        await self._input.answered(sent)
 
     async def terminate(self) -> bool:
-        """Kills the process and all that it started; tells whether it still ran."""
-        result = await self._caller.call(PROCESS_TERMINATE, ProcessParams(self.process_id))
+        """Kills the process and all that it started; tells whether it still ran.
+
+        If a connection was lost before the answer, it may be this call itself that had ended it.
+        """
+        result = await self._caller.repeated(PROCESS_TERMINATE, ProcessParams(self.process_id))
         return result.running
 
     async def __aenter__(self) -> Self:
@@ -263,6 +290,9 @@ class Process:
             self.closed = True
             # It cannot grow any more, so there is nothing to hold back.
             self._gate.drain(self.process_id)
+            if self.exited is None:
+                self._failure = BadReply(f"the executor closed {self!r} without telling its exit code")
+                self._wake_exit_waiters()
         if self._overflow is None:
             self._events.append(event)
             self._wake_consumer()
@@ -272,6 +302,7 @@ class Process:
         if self.closed or self._failure is not None:
             return
         self._failure = error
+        self._gate.drain(self.process_id)
         self._wake_exit_waiters()
         self._wake_consumer()
 

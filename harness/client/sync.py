@@ -19,15 +19,17 @@ from anyio.from_thread import BlockingPortal, BlockingPortalProvider
 from executors.protocol.environment import EnvironmentInfo
 from executors.protocol.methods import Method
 from harness.client.client import Client, connect
-from harness.client.errors import CallTimeout
+from harness.client.errors import CallTimeout, SessionLost
 from harness.client.events import Completed, Event, ExitedEvent
 from harness.client.files import Files, Path, ReadHandle, WriteHandle
 from harness.client.flow import BufferLimits
 from harness.client.links import LinkOptions
 from harness.client.process import Process, StartOptions
+from harness.client.recovery import RecoveryOptions, State
 from harness.client.sandbox import Sandbox
 
 A = ParamSpec("A")
+F = TypeVar("F")
 P = TypeVar("P")
 R = TypeVar("R")
 T = TypeVar("T")
@@ -37,6 +39,7 @@ DEFAULT_TIMEOUT: Final = 60.0
 _portals: Final = BlockingPortalProvider()
 _LINK_OPTIONS: Final = LinkOptions()
 _BUFFER_LIMITS: Final = BufferLimits()
+_RECOVERY_OPTIONS: Final = RecoveryOptions()
 
 
 class Loop:
@@ -337,6 +340,25 @@ class SyncClient(Face[Client]):
     def url(self) -> str:
         return self._target.url
 
+    @property
+    def state(self) -> State:
+        """See :attr:`Client.state`."""
+        return self._target.state
+
+    @property
+    def generation(self) -> int:
+        """See :attr:`Client.generation`."""
+        return self._target.generation
+
+    @property
+    def recovered(self) -> int:
+        """See :attr:`Client.recovered`."""
+        return self._target.recovered
+
+    def wait_lost(self, timeout: float | None = None) -> SessionLost:
+        """See :meth:`Client.wait_lost`; *timeout* in seconds for this call."""
+        return self._run("wait_lost", self._target.wait_lost(), timeout)
+
     def call(self, method: Method[P, R], params: P, *, timeout: float | None = None) -> R:
         """Makes one call of the protocol; *timeout* in seconds for this call."""
         return self._run(method.name, self._target.call(method, params), timeout)
@@ -368,17 +390,30 @@ def blocking_context(context: AbstractAsyncContextManager[T], *, timeout: float 
 
 
 @contextmanager
-def sync_client(
-    context: AbstractAsyncContextManager[Client], *, timeout: float | None = DEFAULT_TIMEOUT
-) -> Iterator[SyncClient]:
-    """The blocking face of the client that *context* makes.
+def blocking_face(
+    context: AbstractAsyncContextManager[T],
+    make_face: Callable[[T, Loop], F],
+    *,
+    timeout: float | None = DEFAULT_TIMEOUT,
+) -> Iterator[F]:
+    """Enters *context* on the shared event loop; yields the blocking face of what was entered.
 
     :param timeout: seconds that a call may take where it names no other; None for any time.
     """
     with _portals as portal:
         loop = Loop(portal, timeout)
-        with loop.enter(context) as client:
-            yield SyncClient(client, loop)
+        with loop.enter(context) as entered:
+            yield make_face(entered, loop)
+
+
+def sync_client(
+    context: AbstractAsyncContextManager[Client], *, timeout: float | None = DEFAULT_TIMEOUT
+) -> AbstractContextManager[SyncClient]:
+    """The blocking face of the client that *context* makes.
+
+    :param timeout: seconds that a call may take where it names no other; None for any time.
+    """
+    return blocking_face(context, SyncClient, timeout=timeout)
 
 
 def connect_sync(
@@ -388,9 +423,10 @@ def connect_sync(
     timeout: float | None = DEFAULT_TIMEOUT,
     options: LinkOptions = _LINK_OPTIONS,
     limits: BufferLimits = _BUFFER_LIMITS,
+    recovery: RecoveryOptions = _RECOVERY_OPTIONS,
 ) -> AbstractContextManager[SyncClient]:
     """As :func:`harness.client.connect`, for blocking callers."""
-    context = connect(url, client_name=client_name, options=options, limits=limits)
+    context = connect(url, client_name=client_name, options=options, limits=limits, recovery=recovery)
     return sync_client(context, timeout=timeout)
 
 
@@ -402,6 +438,7 @@ __all__ = [
     "SyncReadHandle",
     "SyncWriteHandle",
     "blocking_context",
+    "blocking_face",
     "connect_sync",
     "sync_client",
 ]

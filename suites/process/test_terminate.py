@@ -1,4 +1,4 @@
-"""``process/terminate`` kills all that a process has started; so does the end of its connection."""
+"""``process/terminate`` kills all that a process has started; so does the end of its session."""
 
 from collections.abc import Callable
 
@@ -118,19 +118,43 @@ def test_many_descendants_die(talk: Conversation, python: BoundPython) -> None:
     assert {fate(python, pid.decode()) for pid in pids} == {"gone"}
 
 
+def start_with_pid(talk: Conversation, python: BoundPython, kind: str | None) -> str:
+    """Starts ``p``; returns the process id of its own or of its descendant."""
+    if kind is not None:
+        return start_family(talk, python, kind, "stays")
+    talk.start("p", python.argv("import os\nprint(os.getpid())\n" + HOLD), pipeStdin=True)
+    talk.until_output("p", b"ready")
+    return talk.output("p").split()[0].decode()
+
+
+@pytest.mark.parametrize("end", ["closed", "dropped"])
 @pytest.mark.parametrize("kind", [None, "child", "daemon"], ids=["process", "child", "daemon"])
-def test_the_end_of_the_connection_ends_its_processes(
+def test_the_end_of_the_session_ends_its_processes(
+    open_wire: Callable[[], Wire], python: BoundPython, workspace: Workspace, kind: str | None, end: str
+) -> None:
+    """It ends with a connection that is closed in order, or that asked to have it end so in any case."""
+    other = open_wire()
+    other.handshake(retentionMs=0 if end == "dropped" else None)
+    pid = start_with_pid(Conversation(other, workspace.uri), python, kind)
+    assert fate(python, pid, seconds=0) == "alive"
+    if end == "closed":
+        other.close()
+    else:
+        other.drop()
+    assert fate(python, pid) == "gone"
+
+
+@pytest.mark.parametrize("kind", [None, "daemon"], ids=["process", "daemon"])
+def test_a_dropped_connection_ends_no_process(
     open_wire: Callable[[], Wire], python: BoundPython, workspace: Workspace, kind: str | None
 ) -> None:
-    other = open_wire()
-    other.handshake()
-    talk = Conversation(other, workspace.uri)
-    if kind is None:
-        talk.start("p", python.argv("import os\nprint(os.getpid())\n" + HOLD), pipeStdin=True)
-        talk.until_output("p", b"ready")
-        pid = talk.output("p").split()[0].decode()
-    else:
-        pid = start_family(talk, python, kind, "stays")
+    other, later = open_wire(), open_wire()
+    session_id = other.handshake()["sessionId"]
+    pid = start_with_pid(Conversation(other, workspace.uri), python, kind)
+    other.drop()
     assert fate(python, pid, seconds=0) == "alive"
-    other.close()
+    # By now the executor has noticed.
+    later.handshake(resumeSessionId=session_id)
+    assert fate(python, pid, seconds=0) == "alive"
+    later.close()
     assert fate(python, pid) == "gone"

@@ -346,7 +346,7 @@ def test_both_tell_of_the_same_machine(released_url: str, executor: Executor) ->
     for name in ("shell", "platformOs", "userHomeDir", "tempDir"):
         assert ours[name] == released[name]
     # Those it has not, it must not claim.
-    extensions = {"processCloseStdin", "processResize", "sandbox"}
+    extensions = {"processCloseStdin", "processResize", "processAcknowledge", "sessionResume", "sandbox"}
     assert {name for name, value in ours["capabilities"].items() if value} <= released[
         "capabilities"
     ].keys() | extensions

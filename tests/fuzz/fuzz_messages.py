@@ -27,13 +27,14 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from executors.process.base import ProcessObserver, SpawnRequest
-from executors.protocol.environment import EnvironmentInfo, Shell
+from executors.protocol.environment import InitializeParams
 from executors.protocol.errors import ErrorCode, not_found
 from executors.protocol.methods import METHODS
 from executors.protocol.path_uri import PathUri, PathUriError
 from executors.server.connection import Connection
 from executors.server.handlers import Handler, handler
-from executors.server.process_calls import ProcessCalls
+from executors.server.session import Session
+from executors.server.sessions import Attachment
 
 CODES = {int(code) for code in ErrorCode}
 HANDSHAKE = [
@@ -72,6 +73,12 @@ SEEDS = [
     + call("process/closeStdin", processId="p")
     + b"\n"
     + call("process/terminate", processId="p"),
+    call("process/start", **_START, pipeStdin=True)
+    + b"\n"
+    + call("process/write", processId="p", chunk=_CHUNK, writeId="w")
+    + b'\n{"method":"process/acknowledge","params":{"processId":"p","seq":1}}\n'
+    + b'{"method":"process/acknowledge","params":{"processId":"q","seq":-1}}\n'
+    + b'{"method":"process/acknowledge","params":{"seq":"x"}}',
     call("process/start", **(_START | {"cwd": "file:///C:/x", "sandbox": {"permissions": {}}})),
     call("process/read", processId="p", waitMs=10**400),
     call("process/write", processId="p", chunk="\\u0041!", writeId=""),
@@ -89,6 +96,7 @@ class PlayedTransport:
     def __init__(self) -> None:
         self.sent: list[bytes] = []
         self.paused = False
+        self.ended_in_order = False
 
     def send(self, message: bytes) -> None:
         self.sent.append(message)
@@ -169,22 +177,28 @@ class PlayedBackend:
     async def close(self) -> None: ...
 
 
-class PlayedSession:
-    """A session whose file calls find nothing, after a look at their paths."""
+class PlayedSessions:
+    """One real session of played processes, for whoever asks; it ends with the connection."""
 
-    session_id = "played"
-    environment_info = EnvironmentInfo(Shell("sh", "/bin/sh"))
+    def __init__(self) -> None:
+        self.session = Session(PlayedBackend())
 
-    def __init__(self, notify: Callable[[bytes], None]) -> None:
-        self.processes = ProcessCalls(PlayedBackend(), "linux", notify)
+    def attach(self, params: InitializeParams, send: Callable[[bytes], None]) -> Attachment:
+        self.session.attach(send, bool(params.acknowledges))
+        return Attachment(self.session, 1, 0)
 
-    def handlers(self) -> dict[str, Handler]:
-        files = [handler(method, self._file) for name, method in METHODS.items() if name.startswith("fs/")]
-        info = [handler(METHODS["environment/info"], lambda _: self.environment_info)]
-        return {one.method.name: one for one in (*self.processes.handlers(), *files, *info)}
+    def leave(self, attachment: Attachment, in_order: bool) -> bool:
+        self.session.detach()
+        return True
 
-    async def close(self) -> None:
-        await self.processes.close()
+
+class PlayedFiles:
+    """File calls that find nothing, after a look at their paths."""
+
+    def handlers(self) -> list[Handler]:
+        return [handler(method, self._file) for name, method in METHODS.items() if name.startswith("fs/")]
+
+    async def close(self) -> None: ...
 
     def _file(self, params: Any) -> Any:
         for name in ("path", "source_path", "destination_path"):
@@ -220,7 +234,7 @@ async def _play(lines: list[bytes]) -> None:
         tasks.add(task)
         return task
 
-    connection = Connection(transport, PlayedSession, start_task, lambda _: None)  # type: ignore[arg-type]
+    connection = Connection(transport, PlayedSessions(), PlayedFiles, start_task, lambda _: None)  # type: ignore[arg-type]
     for line in [*HANDSHAKE, *lines]:
         before = len(transport.sent)
         connection.message_received(line)

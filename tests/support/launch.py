@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 from tests.support.watch import SECONDS, Holdings, holdings, until
 from tests.support.wire import Client, Lines, WebSocket
 
+_RUN = ("-W", "always", "-m", "executors")
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
@@ -34,7 +36,8 @@ class Executor:
             "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
         }
         self.process = subprocess.Popen(
-            [sys.executable, "-W", "always", "-m", "executors", "--listen", listen, *options],
+            # A blocking client answers no ping while a test does something else.
+            [sys.executable, *_RUN, "--listen", listen, "--ping-seconds", "120", *options],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,

@@ -8,7 +8,7 @@ import os
 import socket
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Protocol, Self
 from urllib.parse import urlsplit
@@ -108,10 +108,26 @@ class WebSocket:
         self.send_frame(TEXT, text)
 
     def receive(self) -> bytes | None:
-        found = self.receive_frame()
-        return found.payload if found is not None and found.opcode in (TEXT, BINARY) else None
+        while (found := self.receive_frame()) is not None:
+            if found.opcode in (TEXT, BINARY):
+                return found.payload
+            if found.opcode != PING:
+                break
+            self.send_frame(PONG, found.payload)
+        return None
 
     def close(self) -> None:
+        """Ends in order: the session is needed no more."""
+        # Where it cannot be sent, the executor takes this end for a cut.
+        with suppress(OSError):
+            self.socket.settimeout(0.5)
+            self.send_frame(CLOSE, (1000).to_bytes(2, "big"))
+        self.socket.close()
+
+    def cut(self, reset: bool = False) -> None:
+        """Ends the TCP connection with no word, by a FIN or by a RST; the session is left to wait."""
+        if reset:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.socket.close()
 
     def _take(self, count: int) -> bytes | None:
@@ -178,8 +194,8 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self.channel.close()
 
-    def handshake(self) -> Json:
-        result = self.call("initialize", clientName="tests")
+    def handshake(self, **params: Any) -> Json:
+        result = self.call("initialize", clientName="tests", **params)
         self.notify("initialized")
         return result
 
