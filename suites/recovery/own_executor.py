@@ -1,0 +1,129 @@
+"""A second executor in the environment, a process of the first one, which a test may stop and kill.
+
+It is started by the command line of the first one, which only the environment itself knows.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from executors.transport import unix
+from fixtures.programs import BoundPython
+from fixtures.target import RunningEnvironment
+from harness.client.errors import ConnectFailed
+from harness.client.events import OutputEvent
+from harness.client.sync import SyncClient, SyncProcess, connect_sync
+
+_COMMAND_OF_PARENT = r"""
+import json, os, sys
+
+def windows():
+    import ctypes
+    void, size = ctypes.c_void_p, ctypes.c_size_t
+    kernel, native, shell = (ctypes.WinDLL(name) for name in ("kernel32", "ntdll", "shell32"))
+    kernel.OpenProcess.restype = void
+    process = void(kernel.OpenProcess(0x410, False, os.getppid()))
+    def read(address, kind):
+        found = kind()
+        where = void(address), ctypes.byref(found), size(ctypes.sizeof(found))
+        kernel.ReadProcessMemory(process, *where, None)
+        return found
+    # PROCESS_BASIC_INFORMATION, then PEB.ProcessParameters, then the UNICODE_STRING CommandLine (64 bits).
+    basic = (ctypes.c_uint64 * 6)()
+    native.NtQueryInformationProcess(process, 0, ctypes.byref(basic), 48, None)
+    parameters = read(basic[1] + 0x20, ctypes.c_uint64).value
+    length = read(parameters + 0x70, ctypes.c_uint16).value
+    text = read(read(parameters + 0x78, ctypes.c_uint64).value, ctypes.c_wchar * (length // 2))[:]
+    count = ctypes.c_int()
+    shell.CommandLineToArgvW.restype = ctypes.POINTER(ctypes.c_wchar_p)
+    return shell.CommandLineToArgvW(text, ctypes.byref(count))[:count.value]
+
+def posix():
+    with open(f"/proc/{os.getppid()}/cmdline") as line:
+        return line.read().split("\0")[:-1]
+
+print(json.dumps(windows() if os.name == "nt" else posix()))
+"""
+
+STOP = """
+import os, signal, sys, time
+pid = int(sys.argv[1])
+if os.name == "nt":
+    import ctypes
+    kernel, native = ctypes.WinDLL("kernel32"), ctypes.WinDLL("ntdll")
+    kernel.OpenProcess.restype = ctypes.c_void_p
+    process = ctypes.c_void_p(kernel.OpenProcess(0x1FFFFF, False, pid))
+    stop, go_on = (lambda: native.NtSuspendProcess(process)), (lambda: native.NtResumeProcess(process))
+else:
+    stop, go_on = (lambda: os.kill(pid, signal.SIGSTOP)), (lambda: os.kill(pid, signal.SIGCONT))
+assert not stop()
+os.write(1, b"stopped\\n")
+time.sleep(float(sys.argv[2]))
+assert not go_on()
+os.write(1, b"going\\n")
+"""
+"""Stops the process whose id is its first argument, for the seconds of the second; tells both."""
+
+
+class OwnExecutor:
+    """An executor that belongs to a test.
+
+    :ivar url: where it is reached from here.
+    :ivar pid: its process id there.
+    """
+
+    def __init__(self, process: SyncProcess, url: str, pid: int) -> None:
+        self.url = url
+        self.pid = pid
+        self._process = process
+
+    def kill(self) -> None:
+        """Kills it, and all that it has started, at once (SIGKILL)."""
+        self._process.terminate()
+        self._process.wait()
+
+    def end(self) -> None:
+        """Asks it to end."""
+        self._process.close_stdin()
+        self._process.wait()
+
+
+@contextmanager
+def own_executor(
+    env: RunningEnvironment, client: SyncClient, python: BoundPython, *options: str
+) -> Iterator[OwnExecutor]:
+    """A second executor, with *options* of its command line besides those of the first; skips where it
+    cannot be started or reached."""
+    told = python.run(_COMMAND_OF_PARENT, check=False)
+    command: list[str] = json.loads(told.text) if told.exit_code == 0 else []
+    if "--listen" not in command:
+        pytest.skip(f"no command line of an executor: {command or told.error_text}")
+    place = command.index("--listen") + 1
+    is_unix = command[place].startswith(unix.SCHEME)
+    command[place] = command[place] + "-own" if is_unix else "ws://127.0.0.1:0"
+    with client.start([*command, *options], stdin=True) as process:
+        inner = _first_line(process)
+        # Where a folder of sockets is shared, it has another name here.
+        url = env.url + "-own" if is_unix else inner
+        try:
+            with connect_sync(url) as probe:
+                asked = probe.run(python.argv("import os; print(os.getppid())"), check=True)
+        except ConnectFailed as error:
+            pytest.skip(f"an executor at {inner} cannot be reached from here: {error}")
+        yield OwnExecutor(process, url, int(asked.stdout))
+
+
+def _first_line(process: SyncProcess) -> str:
+    text = b""
+    errors = b""
+    for event in process:
+        if isinstance(event, OutputEvent):
+            text += event.data if event.stream == "stdout" else b""
+            errors += event.data if event.stream == "stderr" else b""
+            if b"\n" in text:
+                return text.decode().splitlines()[0]
+    raise AssertionError(f"the executor did not start: {errors.decode(errors='replace')}")

@@ -1,0 +1,74 @@
+"""A conversation with a process that is cut once, at any frame, comes to the same end as one that is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from fixtures.faults import (
+    CLEAR,
+    At,
+    ConnectionCounts,
+    Direction,
+    How,
+    Plan,
+    after,
+    before,
+    cut,
+    script,
+    within,
+)
+from fixtures.faults_fixture import open_faults
+from fixtures.programs import BoundPython
+from fixtures.target import RunningEnvironment
+from fixtures.workspace import Workspace
+from harness.client.sync import SyncClient
+from suites.recovery.conversation import Conversation, left_running
+
+SLOW = pytest.mark.skip_if_wine_exec(
+    "a conversation takes a second there: each is cut after a frame, by one way"
+)
+
+
+@pytest.mark.parametrize("direction", list(Direction), ids=str)
+@pytest.mark.parametrize(
+    "make",
+    [pytest.param(before, marks=SLOW), pytest.param(within, marks=SLOW), after],
+    ids=lambda make: make.__name__,
+)
+@pytest.mark.parametrize(
+    "hows",
+    [(How.FIN, How.RST), pytest.param((How.RST, How.FIN), marks=SLOW)],
+    ids=["odd fin", "odd rst"],
+)
+def test_a_conversation_cut_at_any_frame(
+    env: RunningEnvironment,
+    client: SyncClient,
+    python: BoundPython,
+    workspace: Workspace,
+    direction: Direction,
+    make: Callable[[Direction, int], At],
+    hows: tuple[How, How],
+) -> None:
+    def hold(plan: Plan) -> tuple[Conversation, ConnectionCounts]:
+        # A proxy of its own: what one client leaves under way is not taken for the next one's.
+        with open_faults(env.url, script(plan)) as faults:
+            talk = Conversation()
+            talk.hold(faults.url, python, workspace)
+            talk.check()
+            return talk, faults.counts.connections[0]
+
+    whole, first = hold(CLEAR)
+    assert (whole.unknown, whole.refused) == ([], 0)
+    ended = {whole.pid}
+    # Every frame by both ways, in two tests.
+    frames = first.passed(direction).frames
+    for frame in range(1, frames + 1):
+        talk, first_of_it = hold(cut(make(direction, frame), hows[(frame + 1) % 2]))
+        # At the last one the ends themselves are about to end it.
+        assert first_of_it.cut is not None or frame == frames
+        # Without its first answer there is no session that could be resumed.
+        assert not talk.refused or frame == 1
+        ended.add(talk.pid)
+    assert left_running(client, python, workspace, ended) == set()
