@@ -18,12 +18,12 @@ from typing import Any
 
 import msgspec
 
-from bench import measures, sandbox
+from bench import measures, recovery, sandbox
 from bench.launch import LaunchError, Target, running
 from bench.measures import Bench, Measure, Settings, Unmeasurable
 from bench.results import Results, Series, reached, to_json, to_table
 
-MEASURES = [*measures.MEASURES, *sandbox.MEASURES]
+MEASURES = [*measures.MEASURES, *sandbox.MEASURES, *recovery.MEASURES]
 
 _MEASURE_SECONDS = 20.0
 _MAX_FAILURES = 2
@@ -137,7 +137,9 @@ async def _run(
     targets: list[Target], measures: list[Measure], settings: Settings, rounds: int, deadline: float
 ) -> tuple[Results, int]:
     """Returns the results and how many rounds there was time for."""
-    results: Results = {measure.key: {target.name: Series() for target in targets} for measure in measures}
+    results: Results = {
+        measure.key: {target.name: Series(worst=measure.worst) for target in targets} for measure in measures
+    }
     with tempfile.TemporaryDirectory(prefix="crossexec-bench-") as folder:
         async with AsyncExitStack() as stack:
             benches = [

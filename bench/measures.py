@@ -79,6 +79,8 @@ class Measure:
     run: Callable[[Bench, int], Awaitable[list[float]]]
     fresh: bool = False
     """In an executor of its own: not scaled, no warm-up, and in the first two rounds only."""
+    worst: bool = False
+    """The worst number stands for all, in place of the median."""
 
 
 async def _start(bench: Bench, amount: int) -> list[float]:

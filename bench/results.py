@@ -17,6 +17,7 @@ class Series:
     :ivar operations: how many operations the executor spent *cpu_seconds* on.
     :ivar failures: why rounds are missing, one text for each.
     :ivar given_up: no further round is tried.
+    :ivar worst: see :attr:`Measure.worst`; such numbers are the better the lower they are.
     """
 
     rounds: list[list[float]] = field(default_factory=list)
@@ -24,12 +25,13 @@ class Series:
     cpu_seconds: float = 0.0
     failures: list[str] = field(default_factory=list)
     given_up: bool = False
+    worst: bool = False
 
     @property
     def median(self) -> float | None:
-        """Of all numbers of all rounds."""
+        """Of all numbers of all rounds; the worst of them where that is what counts."""
         every = [value for values in self.rounds for value in values]
-        return statistics.median(every) if every else None
+        return (max if self.worst else statistics.median)(every) if every else None
 
     @property
     def p99(self) -> float | None:

@@ -24,7 +24,7 @@ from harness.client.errors import ClientError
 from harness.progress import Progress
 from harness.shared import create_once
 
-EXTRAS: Final = ("docker", "matrix")
+EXTRAS: Final = ("docker", "matrix", "mcp")
 """What the runs of cells need beside the package itself."""
 
 READY: Final = "ready"
