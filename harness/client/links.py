@@ -10,7 +10,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import IO, Protocol, cast
+from typing import IO, Any, Protocol, cast
 
 from picows import WSError, WSListener, WSMsgType, WSParsedURL, WSTransport, ws_connect
 
@@ -147,13 +147,27 @@ async def open_websocket(url: str, make_receiver: MakeReceiver, options: LinkOpt
     raise ConnectFailed(f"cannot connect to {url}: {found}. Does an executor listen there?")
 
 
+class _ConnectedSocket(socket.socket):
+    """A socket that stays a connected one to picows, though it was reset in the meantime.
+
+    picows asks for the peer's name, takes a socket that has none for one that it has to connect itself, and
+    leaves it open when that fails. So it sees the reset as it would a moment later.
+    """
+
+    def getpeername(self) -> Any:
+        try:
+            return super().getpeername()
+        except OSError:
+            return None
+
+
 async def _connect_tcp(host: str, port: int) -> socket.socket:
     """Tries the addresses of *host*, one after the other."""
     loop = asyncio.get_running_loop()
     failures: list[OSError] = []
     for family, kind, protocol, _, address in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
         try:
-            connection = socket.socket(family, kind, protocol)
+            connection = _ConnectedSocket(family, kind, protocol)
             try:
                 connection.setblocking(False)
                 await loop.sock_connect(connection, address)

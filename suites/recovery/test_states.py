@@ -13,16 +13,24 @@ from fixtures.faults_fixture import Faults
 from fixtures.programs import BoundPython
 from fixtures.target import RunningEnvironment
 from fixtures.workspace import Workspace
-from harness.client.errors import CallTimeout, ConnectFailed, Interrupted, SessionLost
+from harness.client.errors import CallTimeout, ConnectFailed, Interrupted, OutcomeUnknown, SessionLost
 from harness.client.events import Event, OutputEvent
 from harness.client.links import LinkOptions
 from harness.client.recovery import RecoveryOptions, State
 from harness.client.sync import SyncClient, SyncProcess
 from suites.process.programs import ANSWER, SLEEP, UNTIL_GONE
 from suites.recovery.own_executor import STOP, own_executor
+from suites.recovery.programs import UNTIL_FILE
 
 QUICK = RecoveryOptions(retry_seconds=0.02)
 BRIEF = RecoveryOptions(give_up_seconds=1.0, retry_seconds=0.02)
+SAY_IN_FILES = """
+import os, time
+for name, text in (("pid", b"%d" % os.getpid()), ("started", b"")):
+    with open(name, "wb") as file:
+        file.write(text)
+time.sleep(600)
+"""
 HOWS = pytest.mark.parametrize("how", list(How), ids=str)
 
 
@@ -160,6 +168,23 @@ def test_an_attempt_that_is_not_answered_ends_in_time(faults: Faults, python: Bo
     until(b"got x", events)
 
 
+def test_a_process_of_which_nobody_knows_is_ended(
+    faults: Faults, python: BoundPython, workspace: Workspace
+) -> None:
+    # Its start arrives, and the answer does not; and the client comes back only after the process has begun.
+    faults.script(script(cut(after(UP, 3)), then=Plan(reach=Reach.REFUSED)))
+    client = faults.connect(recovery=QUICK)
+    with pytest.raises(OutcomeUnknown):
+        client.start(python.argv(SAY_IN_FILES), cwd=workspace.uri)
+    python.run(UNTIL_FILE, "started")
+    pid = workspace.read("pid").decode()
+    assert python.run(UNTIL_GONE, pid, "0").text.strip() == "alive"
+    faults.heal()
+    assert python.run(UNTIL_GONE, pid, "20").text.strip() == "gone"
+    # The session goes on: it was not the end of that.
+    assert client.run(python.argv("print('here')")).stdout.split() == [b"here"]
+
+
 def test_a_first_connection_is_not_tried_again(faults: Faults) -> None:
     faults.script(script(cut(after(UP, 1))))
     with pytest.raises(ConnectFailed):
@@ -208,7 +233,7 @@ def test_an_expired_session_is_told_at_once(faults: Faults, python: BoundPython)
     faults.cut()
     assert python.run(UNTIL_GONE, pid, "20").text.strip() == "gone"
     faults.heal()
-    assert "unknown or expired" in failed(client, process).why
+    assert failed(client, process).why.startswith("the executor does not resume it: unknown or expired")
 
 
 def test_a_client_need_not_recover(faults: Faults, python: BoundPython) -> None:
