@@ -102,20 +102,10 @@ async def test_input_arrives_once_and_in_order(line: tuple[Relay, Client]) -> No
     lines = b"".join(b"%d\n" % number for number in range(600_000))
     process = await client.start(COPY, stdin=True)
 
-    async with asyncio.TaskGroup() as tasks:
-        cutting = tasks.create_task(cut_now_and_then(path))
-        done = await process.communicate(lines)
-        cutting.cancel()
+    path.cut_every = 3_000_000
+    done = await process.communicate(lines)
     assert done.stdout == lines
     assert client.recovered
-
-
-async def cut_now_and_then(path: Relay) -> None:
-    for _ in range(40):
-        await path.connected.wait()
-        path.connected.clear()
-        await asyncio.sleep(0.03)
-        path.cut()
 
 
 async def test_several_tasks_write_to_one_process(line: tuple[Relay, Client]) -> None:
@@ -126,12 +116,12 @@ async def test_several_tasks_write_to_one_process(line: tuple[Relay, Client]) ->
         for number in range(200):
             await process.write(b"%s %d\n" % (name.encode(), number))
 
-    async with asyncio.TaskGroup() as tasks:
-        cutting = tasks.create_task(cut_now_and_then(path))
-        async with asyncio.TaskGroup() as writers:
-            for name in "abcdef":
-                writers.create_task(write(name))
-        cutting.cancel()
+    path.cut_every = 20_000
+    async with asyncio.TaskGroup() as writers:
+        for name in "abcdef":
+            writers.create_task(write(name))
+    path.cut_every = None
+    assert client.recovered
     await process.close_stdin()
     found = (await process.communicate()).stdout.splitlines()
     assert len(found) == 6 * 200

@@ -36,6 +36,9 @@ class Relay:
         self.refuses = False
         self.cut_after: int | None = None
         """Bytes from the executor after which the next connection is cut."""
+        self.cut_every: int | None = None
+        """Bytes of both ways after which all connections are cut, again and again."""
+        self._passed = 0
         self._may_answer = asyncio.Event()
         self._may_answer.set()
         self.connected = asyncio.Event()
@@ -87,7 +90,10 @@ class Relay:
                     data, limit = data[:limit], limit - len(data)
                 sink.write(data)
                 await sink.drain()
-                if limit is not None and limit <= 0:
+                self._passed += len(data)
+                is_due = self.cut_every is not None and self._passed >= self.cut_every
+                if is_due or (limit is not None and limit <= 0):
+                    self._passed = 0
                     self.cut()
             # What the other side still says is passed on.
             if sink.can_write_eof():

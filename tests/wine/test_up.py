@@ -29,7 +29,8 @@ def test_the_executor_dies(prepared: WineEnvironment, filled_cache: Path) -> Non
     with up(env, "wine-exec") as (process, url):
         # It ends all that runs in the prefix, the executor and so this program's own connection among it.
         with started([*CROSSEXEC, "run", "--url", url, "--", "wineboot", "--kill"], env) as client:
-            assert client.wait(SECONDS) != 0
+            # It looks for the executor again for 25 s.
+            assert client.wait(SECONDS * 3) != 0
         _, err = process.communicate(timeout=SECONDS * 3)
         assert process.returncode == 1
     assert "crossexec up: the executor of wine-exec has ended" in err
