@@ -120,9 +120,11 @@ def test_tools_are_listed_and_called(env: RunningEnvironment, faults: Faults, ta
     assert talk.errors == []
 
 
-def test_calls_go_on_through_random_cuts(faults: Faults, talk: Talk, fault_seed: int) -> None:
+def counted_through_cuts(faults: Faults, talk: Talk, seed: int) -> list[str]:
+    """Has the server count its calls while connections are cut; returns the answers, none doubled or lost."""
+
     async def body(session: mcp.Client) -> list[str]:
-        faults.script(Chaos(fault_seed, cuts=CUTS, bytes=3000))
+        faults.script(Chaos(seed, cuts=CUTS, bytes=3000))
         faults.cut()
         answers: list[str] = []
         while len(answers) < CALLS or faults.counts.cuts <= CUTS:
@@ -131,6 +133,11 @@ def test_calls_go_on_through_random_cuts(faults: Faults, talk: Talk, fault_seed:
 
     answers = talk.run(faults.url, body)
     assert answers == numbers(len(answers))
+    return answers
+
+
+def test_calls_go_on_through_random_cuts(faults: Faults, talk: Talk, fault_seed: int) -> None:
+    answers = counted_through_cuts(faults, talk, fault_seed)
     assert talk.stderr.getvalue().decode().split("\n") == [
         *(f"count {number}" for number in answers),
         "bye",
@@ -232,15 +239,5 @@ def test_a_server_of_the_sdk_goes_on_through_cuts(
     if probe.exit_code != 0:
         pytest.skip(f"the Python of environment {env.name} has no package mcp, 2.0 or later")
     talk = Talk([env.python, "-I", "-c", SDK_SERVER], workspace)
-
-    async def body(session: mcp.Client) -> list[str]:
-        faults.script(Chaos(fault_seed, cuts=CUTS, bytes=3000))
-        faults.cut()
-        answers: list[str] = []
-        while len(answers) < CALLS or faults.counts.cuts <= CUTS:
-            answers.append(await call(session, "count"))
-        return answers
-
-    answers = talk.run(faults.url, body)
-    assert answers == numbers(len(answers))
+    counted_through_cuts(faults, talk, fault_seed)
     assert talk.errors == []
