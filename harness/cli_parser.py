@@ -174,7 +174,12 @@ def _add_matrix_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     matrix = add("matrix", "run suites in many environments, and report what holds where", _MATRIX_EPILOG)
     matrix.add_argument("--env", type=_names, metavar="LIST", help="environments, with commas; also URLs")
     matrix.add_argument("--suite", type=_names, metavar="LIST", help="suites, with commas")
-    matrix.add_argument("--executor", metavar="NAME", help="the executor (default: crossexec)")
+    matrix.add_argument(
+        "--executor",
+        type=_names,
+        metavar="LIST",
+        help="kinds of executor, with commas, or the URL of one that runs (default: python)",
+    )
     matrix.add_argument(
         "--python", type=_names, metavar="LIST", help="Pythons that run the tests, such as 3.11,3.13"
     )
@@ -242,6 +247,9 @@ def _add_target(parser: argparse.ArgumentParser) -> None:
         "--env", metavar="NAME", default="local", help="one that `crossexec envs` lists (default: local)"
     )
     target.add_argument("--url", metavar="URL", help="an executor that listens already: ws://HOST:PORT")
+    parser.add_argument(
+        "--executor", metavar="NAME", default="python", help="python, or codex (default: python)"
+    )
     add_settings(parser)
 
 
@@ -255,6 +263,14 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         "(variable CROSSEXEC_WINDOWS_PYTHON)",
     )
     wine.add_argument("--wine", type=Path, metavar="PATH", help="the wine program (variable CROSSEXEC_WINE)")
+    codex = parser.add_argument_group("executor codex")
+    codex.add_argument(
+        "--codex-binary",
+        type=Path,
+        metavar="PATH",
+        help="the released program, in its unpacked package (variable CROSSEXEC_CODEX_BINARY; default: the "
+        "user's own in npm's global folder, else npm fetches it)",
+    )
     docker = parser.add_argument_group("environment docker")
     for option in OPTIONS:
         docker.add_argument(

@@ -95,7 +95,7 @@ class CodexDocker(DockerEnvironment):
         if not parts.is_mounted:
             raise DockerFailed(
                 "the released exec-server cannot be brought into a container of a daemon that shares no "
-                "files with this machine; use a daemon of this machine, as root or as the user of --docker-user"
+                "files with this machine; use a daemon of this machine, as root or as --docker-user"
             )
         shared = {SOCKETS: folder / "s", _HOME: folder / "h"}
         for path in shared.values():

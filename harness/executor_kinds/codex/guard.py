@@ -1,7 +1,7 @@
 """Runs a program as long as somebody holds the standard input, and lets others reach it.
 
-Run as ``python guard.py PROGRAM HOME [SOCKET]``; standard library only, Python 3.11 or newer, Linux. The program
-is one that prints where it listens, ws://IP:PORT, and does not end with its input. That line goes to
+Run as ``python guard.py PROGRAM HOME [SOCKET]``; standard library only, Python 3.11 or newer, Linux. The
+program is one that prints where it listens, ws://IP:PORT, and does not end with its input. That line goes to
 the standard output; with a path of a SOCKET, the guard listens there and tells that instead, for a container
 without a network is reached by a file alone.
 """
