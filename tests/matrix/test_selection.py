@@ -32,18 +32,18 @@ def chosen(definition: Definition = DEFINITION, /, **wanted: object) -> list[str
 
 def test_without_a_choice_it_is_the_definition() -> None:
     assert chosen() == [
-        "local crossexec py3.11 path",
-        "local crossexec py3.11 shell",
-        "docker crossexec py3.11 path",
-        "wine-exec crossexec py3.11 path",
-        "wine-exec crossexec py3.11 shell",
+        "local python py3.11 path",
+        "local python py3.11 shell",
+        "docker python py3.11 path",
+        "wine-exec python py3.11 path",
+        "wine-exec python py3.11 shell",
     ]
 
 
 def test_choices_narrow_it() -> None:
     assert chosen(environments=["wine-exec", "docker"], suites=["path"]) == [
-        "wine-exec crossexec py3.11 path",
-        "docker crossexec py3.11 path",
+        "wine-exec python py3.11 path",
+        "docker python py3.11 path",
     ]
 
 
@@ -55,18 +55,18 @@ def test_suites_keep_the_order_of_the_definition() -> None:
 
 
 def test_each_python_has_cells_of_its_own() -> None:
-    both = ["local crossexec py3.11 path", "local crossexec py3.13 path"]
+    both = ["local python py3.11 path", "local python py3.13 path"]
     assert chosen(environments=["local"], suites=["path"], pythons=["3.11", "3.13"]) == both
     definition = Definition({"local": EnvironmentCells()}, {"path": "p"}, pythons=("3.11", "3.13"))
     assert chosen(definition) == both
-    assert chosen(definition, pythons=["3.12"]) == ["local crossexec py3.12 path"]
+    assert chosen(definition, pythons=["3.12"]) == ["local python py3.12 path"]
 
 
 def test_an_environment_need_not_stand_in_the_definition() -> None:
     definition = Definition({"docker": EnvironmentCells()}, {"path": "p"})
     assert chosen(definition, environments=["local", URL]) == [
-        "local crossexec py3.11 path",
-        f"{URL} crossexec py3.11 path",
+        "local python py3.11 path",
+        f"{URL} told py3.11 path",
     ]
 
 
@@ -90,19 +90,19 @@ def test_every_executor_is_run_in_every_environment() -> None:
 
 
 def test_shards() -> None:
-    assert chosen(environments=["local"], suites=["path"], shard="2/5") == ["local crossexec py3.11 path 2/5"]
-    assert chosen(environments=["local"], suites=["path"], shard="1/1") == ["local crossexec py3.11 path"]
+    assert chosen(environments=["local"], suites=["path"], shard="2/5") == ["local python py3.11 path 2/5"]
+    assert chosen(environments=["local"], suites=["path"], shard="1/1") == ["local python py3.11 path"]
 
 
 def test_many_machines_get_the_shards_of_the_definition() -> None:
-    wine = [f"wine-exec crossexec py3.11 path {part}/3" for part in (1, 2, 3)]
+    wine = [f"wine-exec python py3.11 path {part}/3" for part in (1, 2, 3)]
     assert chosen(suites=["path"], apart=True) == [
-        "local crossexec py3.11 path",
-        "docker crossexec py3.11 path",
+        "local python py3.11 path",
+        "docker python py3.11 path",
         *wine,
     ]
     assert chosen(environments=["wine-exec"], suites=["path"], apart=True, shard="2/2") == [
-        "wine-exec crossexec py3.11 path 2/2"
+        "wine-exec python py3.11 path 2/2"
     ]
 
 
