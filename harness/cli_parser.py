@@ -221,6 +221,15 @@ def _add_matrix_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     gaps.add_argument("--check", action="store_true", help="fail on a gap that is not told properly")
     gaps.add_argument("--json", action="store_true", help="as one JSON list")
 
+    peer = add(
+        "peer-report",
+        "write a page of what another executor does differently, from results",
+        "example: crossexec peer-report matrix-results --out docs/peer.md",
+    )
+    peer.add_argument("results", nargs="+", type=Path, metavar="RESULTS", help="results.json or its folder")
+    peer.add_argument("--executor", metavar="NAME", default="codex", help="which one (default: codex)")
+    peer.add_argument("--out", type=Path, metavar="FILE", help="the page (default: standard output)")
+
     ci = add("ci", "write the workflows of GitHub Actions and GitLab CI that run the matrix", _CI_EPILOG)
     ci.add_argument("--check", action="store_true", help="write nothing, and fail if one is out of date")
     ci.add_argument(

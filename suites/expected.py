@@ -1,4 +1,4 @@
-"""What executors other than this package's do differently: tables of markers, beside the tests they belong to.
+"""What executors other than this package's do differently: tables of markers, beside their tests.
 
 A suite has its table in a module ``differences``: pairs of a marker and the tests that get it. What is one
 difference is one marker, however many tests find it.
@@ -17,8 +17,8 @@ from typing import Final
 import pytest
 
 Table = Sequence[tuple[pytest.MarkDecorator, Sequence[str]]]
-"""Markers, and patterns of what they are for: names of tests as ``test_file.py::test_name[parameters]``, in which
-a star stands for any text."""
+"""Markers, and patterns of what they are for: names of tests as ``test_file.py::test_name[parameters]``, in
+which a star stands for any text."""
 _ROOT: Final = Path(__file__).parent
 
 

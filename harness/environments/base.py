@@ -174,9 +174,11 @@ async def running(
     log: Path | None = None,
     host_view: HostView | None = None,
     has_ended: Callable[[], bool] = _never,
+    is_discarded: bool = False,
 ) -> AsyncIterator[Running]:
     """Makes the workspace of an executor that is up, and removes it at the end.
 
+    :param is_discarded: its whole machine goes with it, and the workspace too.
     :param open_client: how to connect to it; None to connect to *url*.
     :raises ConnectFailed: it does not answer.
     :raises EnvironmentFailed: it has no place for a workspace.
@@ -211,9 +213,10 @@ async def running(
             has_ended,
         )
     finally:
-        # A client of its own, for the tests may have broken every other connection.
-        try:
-            async with open_client("crossexec-workspace") as client:
-                await client.files.remove(root)
-        except (ClientError, RpcError) as error:
-            raise EnvironmentFailed(f"{root} remains on {name} ({url}): {error}") from error
+        if not is_discarded:
+            # A client of its own, for the tests may have broken every other connection.
+            try:
+                async with open_client("crossexec-workspace") as client:
+                    await client.files.remove(root)
+            except (ClientError, RpcError) as error:
+                raise EnvironmentFailed(f"{root} remains on {name} ({url}): {error}") from error

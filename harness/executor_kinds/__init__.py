@@ -59,12 +59,16 @@ EXECUTORS: Final[dict[str, Profile]] = {
         OWN,
         "",
         frozenset({LOSSLESS_NAMES, SANDBOX_NAMES}),
+        {},
+        False,
         {name: _own(name) for name in ("local", "docker", "wine-exec")},
     ),
     PEER: Profile(
         PEER,
         VERSION,
         frozenset(),
+        {"linux": ("linux-sandbox",), "windows": ("restricted-token",)},
+        True,
         {"local": _peer_local, "docker": _peer_docker, "wine-exec": _peer_wine},
     ),
 }

@@ -28,7 +28,7 @@ DIFFERENCES: Final[Table] = (
     ),
     (
         pytest.mark.known_gap(
-            "names that are not UTF-8 are left out of listings or told with U+FFFD, so that nobody can open them",
+            "names that are not UTF-8 are left out of listings, or told so that nobody can open them",
             executor="codex",
             version="0.169.0",
             env=["local", "docker"],

@@ -57,7 +57,7 @@ DIFFERENCES: Final[Table] = (
     ),
     (
         pytest.mark.known_gap(
-            "the calls of a connection are served one after the other: what would end a read that waits waits behind it",
+            "calls are served one after the other: what would end a read that waits comes behind it",
             executor="codex",
             version="0.169.0",
             seconds=10,

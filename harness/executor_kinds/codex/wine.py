@@ -73,6 +73,7 @@ class CodexWine(WineEnvironment):
                         facts=facts,
                         host_view=HostView(place.drive_c),
                         has_ended=child.has_ended,
+                        is_discarded=True,
                     ) as up:
                         yield check_version(up)
 
