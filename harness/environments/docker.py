@@ -34,6 +34,8 @@ class DockerEnvironment(Environment):
     """
 
     name = "docker"
+    is_discarded = False
+    """Whether nothing in the container needs to be tidied up."""
 
     def __init__(self, options: DockerOptions | None = None) -> None:
         self._options = docker_options() if options is None else options
@@ -78,6 +80,7 @@ class DockerEnvironment(Environment):
                         log=up.log,
                         facts=up.facts,
                         has_ended=up.has_ended,
+                        is_discarded=self.is_discarded,
                     ) as found:
                         yield found
                 except Exception as error:

@@ -82,7 +82,7 @@ DIFFERENCES: Final[Table] = (
     ),
     (
         pytest.mark.known_gap(
-            "small messages wait for the acknowledgement of the one before: 40 ms a process for a plain client",
+            "small messages wait until the one before is acknowledged: 40 ms a process for a plain client",
             executor="codex",
             version="0.169.0",
             env=["local", "docker"],

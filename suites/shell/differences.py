@@ -112,7 +112,7 @@ DIFFERENCES: Final[Table] = (
     ),
     (
         pytest.mark.known_gap(
-            "an interrupt reaches the process group that was started, and not the one in the terminal's foreground",
+            "an interrupt reaches the process group that was started, not the one in the foreground",
             executor="codex",
             version="0.169.0",
             env=["local", "docker"],
@@ -131,7 +131,7 @@ DIFFERENCES: Final[Table] = (
     ),
     (
         pytest.mark.known_gap(
-            'the text after cmd\'s /c is quoted by a rule that cmd does not know: echo "a b" prints \\"a b\\"',
+            'text after cmd\'s /c is quoted by a rule that cmd does not know: echo "a b" prints \\"a b\\"',
             executor="codex",
             version="0.169.0",
             env="wine-exec",

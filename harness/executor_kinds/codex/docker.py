@@ -50,6 +50,8 @@ class CodexDocker(DockerEnvironment):
     :param settings: which program, and about containers.
     """
 
+    is_discarded = True
+
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings.docker)
         self._given = settings.codex_binary

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import shutil
 import sys
 import tempfile
 from collections.abc import AsyncIterator
@@ -70,9 +71,13 @@ class CodexLocal(Environment):
                     facts={"codex program": found.origin},
                     log=log,
                     has_ended=child.has_ended,
+                    is_discarded=True,
                 ) as up,
             ):
-                yield check_version(up)
+                try:
+                    yield check_version(up)
+                finally:
+                    shutil.rmtree(up.workspace_root.render(), ignore_errors=True)
 
 
 def runs_here() -> Availability | None:

@@ -15,9 +15,9 @@ _MISSING: Final = "needs_feature: "
 _INTRODUCTION: Final = """\
 # What {title} does differently
 
-Every suite of this project has been run with it, too. Each row below is one way in which it differs from what the
-suites hold an executor to, with the number of cases that found it in each environment, and a command that shows it:
-the case fails there, as a known gap. What is not listed holds.
+Every suite of this project has been run with it, too. Each row below is one way in which it differs from
+what the suites hold an executor to, with the number of cases that found it in each environment, and a command
+that shows it: the case fails there, as a known gap. What is not listed holds.
 
 This page is made from results: `crossexec matrix --executor={name}`, then
 `crossexec peer-report matrix-results --out docs/peer.md`.
