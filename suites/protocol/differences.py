@@ -89,4 +89,14 @@ DIFFERENCES: Final[Table] = (
         ),
         ["test_latency.py::test_the_end_of_a_process_is_told_before_the_start_is_acknowledged"],
     ),
+    (
+        pytest.mark.known_gap(
+            "a connection gives no further answer once some 250 to 1,000 requests are unanswered",
+            executor="codex",
+            version="0.169.0",
+            seconds=30,
+            sometimes=True,
+        ),
+        ["test_load.py::test_thousands_of_requests_are_answered_*"],
+    ),
 )
