@@ -40,7 +40,7 @@ class Profile:
     :ivar version: the only one that the known gaps are told of; empty for the executor of this package, which
         is always the one that belongs to the tests.
     :ivar features: what it has of :data:`FEATURES` beyond what its capabilities announce.
-    :ivar sandboxes: those that it uses without announcing them, by the operating system.
+    :ivar sandboxes: those that it uses without announcing them and that hold, by the environment.
     :ivar leaves_processes: what runs in a session goes on for some time after the connection has ended, and
         may hold files open.
     :ivar environments: what brings it up, by the names of :data:`harness.environments.ENVIRONMENTS`.

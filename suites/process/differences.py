@@ -87,8 +87,17 @@ DIFFERENCES: Final[Table] = (
         [
             "test_terminate.py::test_its_descendants_die_with_it[apart]",
             "test_terminate.py::test_its_descendants_die_with_it[daemon]",
-            "test_terminate.py::test_many_descendants_die",
         ],
+    ),
+    (
+        pytest.mark.known_gap(
+            "terminate leaves what has left the process group: children in sessions of their own",
+            executor="codex",
+            version="0.169.0",
+            env=["local", "docker"],
+            seconds=15,
+        ),
+        ["test_terminate.py::test_many_descendants_die"],
     ),
     (
         pytest.mark.known_gap(
