@@ -99,4 +99,19 @@ DIFFERENCES: Final[Table] = (
         ),
         ["test_load.py::test_thousands_of_requests_are_answered_*"],
     ),
+    (
+        pytest.mark.known_gap(
+            "a connection gives no further answer once some 250 to 1,000 requests are unanswered",
+            executor="codex",
+            version="0.169.0",
+            env="wine-exec",
+            seconds=40,
+            sometimes=True,
+        ),
+        [
+            "test_load.py::test_connections_come_and_go",
+            "test_order.py::test_writes_arrive_in_the_order_sent",
+            "test_order.py::test_replies_belong_to_their_requests",
+        ],
+    ),
 )
