@@ -178,11 +178,6 @@ DIFFERENCES: Final[Table] = (
             version="0.169.0",
             sometimes=True,
         ),
-        [
-            "test_many.py::*",
-            "test_output.py::*",
-            "test_back_pressure.py::*",
-            "test_read.py::test_after_seq_*",
-        ],
+        ["*"],
     ),
 )
