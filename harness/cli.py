@@ -31,9 +31,11 @@ _MODULES: Final = {
     "report": "cli_results",
     "compare": "cli_results",
     "gaps": "cli_gaps",
+    "peer-report": "cli_peer",
     "ci": "cli_ci",
 }
-"""The module of each command, which has a coroutine function of its name."""
+"""The module of each command, which has a coroutine function of its name, with an underscore for each
+hyphen."""
 
 Command = Callable[[argparse.Namespace], Coroutine[None, None, int]]
 
@@ -75,7 +77,7 @@ def _perform(options: argparse.Namespace) -> int:
         if "url" in options:
             prepare_target(options)
         module = importlib.import_module(f"harness.{_MODULES[options.command]}")
-        command: Command = getattr(module, options.command)
+        command: Command = getattr(module, options.command.replace("-", "_"))
         status = asyncio.run(command(options))
         print(end="", flush=True)
         return status

@@ -13,6 +13,7 @@ from harness.cli_commands import print_table
 from harness.cli_streams import blocking
 from harness.client.errors import ClientError
 from harness.environments import ENVIRONMENTS, Environment
+from harness.executor_kinds import EXECUTORS, PEER
 from harness.matrix import pythons_clean
 from harness.settings import read_settings
 
@@ -34,7 +35,9 @@ async def clean(options: argparse.Namespace) -> int:
 def _clean(everything: bool) -> int:
     settings = read_settings()
     folder = cache_folder()
-    environments = [make(settings) for make in ENVIRONMENTS.values()]
+    environments = [
+        make(settings) for make in (*ENVIRONMENTS.values(), EXECUTORS[PEER].environments["local"])
+    ]
     cleaned = Cleaned()
     for environment in environments:
         cleaned += _clean_strays(environment)

@@ -79,7 +79,9 @@ async def matrix(options: argparse.Namespace) -> int:
             machine=describe_machine(),
             interrupted=any(cell.status == CellStatus.INTERRUPTED for cell in cells),
             cells=tuple(cells),
-            failures=failures(cells, plan.definition, options.env or (), options.python or ()),
+            failures=failures(
+                cells, plan.definition, options.env or (), options.python or (), options.executor or ()
+            ),
         )
         _write(plan, results)
     return interrupts.status if results.interrupted else int(results.failed)
@@ -98,7 +100,7 @@ def _make_plan(options: argparse.Namespace) -> _Plan:
     wanted = Wanted(
         environments=options.env,
         suites=options.suite,
-        executor=options.executor,
+        executors=options.executor,
         pythons=options.python,
         shard=options.shard,
         apart=options.dask is not None,
@@ -135,7 +137,7 @@ def _specs(options: argparse.Namespace, definition: Definition, keys: Sequence[C
             workers=options.workers or 0,
             keyword=options.keyword or "",
             retries=options.retries,
-            settings=flags_of(options, key.environment),
+            settings=flags_of(options, key),
             pytest=definition.pytest,
             timings=times if key.shard else "",
         )
@@ -169,14 +171,19 @@ def _open_folder(folder: Path) -> Path:
 
 def _prepare(specs: Sequence[CellSpec]) -> dict[CellKey, Obstacle]:
     """Makes what environments and Pythons need; returns what is in the way of which cell."""
-    settings = {spec.key.environment: spec.settings for spec in specs}
+    settings = {(spec.key.environment, spec.key.executor): spec.settings for spec in specs}
     with show_progress(sys.stderr, "crossexec") as progress:
-        environments = {name: prepare_environment(name, flags, progress) for name, flags in settings.items()}
+        environments = {
+            place: prepare_environment(*place, flags, progress) for place, flags in settings.items()
+        }
         pythons = {
             version: prepare_python(version, progress)
             for version in dict.fromkeys(spec.key.python for spec in specs)
         }
-    found = {spec.key: environments[spec.key.environment] or pythons[spec.key.python] for spec in specs}
+    found = {
+        spec.key: environments[spec.key.environment, spec.key.executor] or pythons[spec.key.python]
+        for spec in specs
+    }
     return {key: obstacle for key, obstacle in found.items() if obstacle is not None}
 
 

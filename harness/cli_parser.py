@@ -174,7 +174,12 @@ def _add_matrix_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     matrix = add("matrix", "run suites in many environments, and report what holds where", _MATRIX_EPILOG)
     matrix.add_argument("--env", type=_names, metavar="LIST", help="environments, with commas; also URLs")
     matrix.add_argument("--suite", type=_names, metavar="LIST", help="suites, with commas")
-    matrix.add_argument("--executor", metavar="NAME", help="the executor (default: crossexec)")
+    matrix.add_argument(
+        "--executor",
+        type=_names,
+        metavar="LIST",
+        help="kinds of executor, with commas, or the URL of one that runs (default: python)",
+    )
     matrix.add_argument(
         "--python", type=_names, metavar="LIST", help="Pythons that run the tests, such as 3.11,3.13"
     )
@@ -216,6 +221,15 @@ def _add_matrix_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     gaps.add_argument("--check", action="store_true", help="fail on a gap that is not told properly")
     gaps.add_argument("--json", action="store_true", help="as one JSON list")
 
+    peer = add(
+        "peer-report",
+        "write a page of what another executor does differently, from results",
+        "example: crossexec peer-report matrix-results --out docs/peer.md",
+    )
+    peer.add_argument("results", nargs="+", type=Path, metavar="RESULTS", help="results.json or its folder")
+    peer.add_argument("--executor", metavar="NAME", default="codex", help="which one (default: codex)")
+    peer.add_argument("--out", type=Path, metavar="FILE", help="the page (default: standard output)")
+
     ci = add("ci", "write the workflows of GitHub Actions and GitLab CI that run the matrix", _CI_EPILOG)
     ci.add_argument("--check", action="store_true", help="write nothing, and fail if one is out of date")
     ci.add_argument(
@@ -242,6 +256,9 @@ def _add_target(parser: argparse.ArgumentParser) -> None:
         "--env", metavar="NAME", default="local", help="one that `crossexec envs` lists (default: local)"
     )
     target.add_argument("--url", metavar="URL", help="an executor that listens already: ws://HOST:PORT")
+    parser.add_argument(
+        "--executor", metavar="NAME", default="python", help="python, or codex (default: python)"
+    )
     add_settings(parser)
 
 
@@ -255,6 +272,14 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         "(variable CROSSEXEC_WINDOWS_PYTHON)",
     )
     wine.add_argument("--wine", type=Path, metavar="PATH", help="the wine program (variable CROSSEXEC_WINE)")
+    codex = parser.add_argument_group("executor codex")
+    codex.add_argument(
+        "--codex-binary",
+        type=Path,
+        metavar="PATH",
+        help="the released program, in its unpacked package (variable CROSSEXEC_CODEX_BINARY; default: the "
+        "user's own in npm's global folder, else npm fetches it)",
+    )
     docker = parser.add_argument_group("environment docker")
     for option in OPTIONS:
         docker.add_argument(

@@ -36,6 +36,8 @@ def chosen_settings(options: argparse.Namespace) -> Settings:
             windows_python=options.windows_python,
             wine=options.wine,
             docker={option.name: getattr(options, f"docker_{option.name}") for option in OPTIONS},
+            executor=options.executor if isinstance(getattr(options, "executor", None), str) else None,
+            codex_binary=options.codex_binary,
         )
     except ValueError as error:
         raise UsageError(str(error)) from error

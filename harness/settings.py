@@ -18,16 +18,21 @@ class Settings:
         default one is built from source.
     :ivar wine: the wine program; by default the one in PATH.
     :ivar docker: about containers.
+    :ivar executor: the kind of executor, by the names of :data:`harness.executor_kinds.EXECUTORS`.
+    :ivar codex_binary: the released exec-server; by default the user's own or one that npm fetches.
     """
 
     windows_python: Path | None = None
     wine: Path | None = None
     docker: DockerOptions = field(default_factory=DockerOptions)
+    executor: str = "python"
+    codex_binary: Path | None = None
 
 
 VARIABLES: Mapping[str, str] = {
     "windows_python": "CROSSEXEC_WINDOWS_PYTHON",
     "wine": "CROSSEXEC_WINE",
+    "codex_binary": "CROSSEXEC_CODEX_BINARY",
 }
 """The environment variable of each setting; those about containers have their own table."""
 
@@ -37,6 +42,8 @@ def read_settings(
     windows_python: Path | None = None,
     wine: Path | None = None,
     docker: Mapping[str, str | None] | None = None,
+    executor: str | None = None,
+    codex_binary: Path | None = None,
 ) -> Settings:
     """Returns the settings: what is given, else what the environment variable says, else the default.
 
@@ -47,6 +54,8 @@ def read_settings(
         windows_python=windows_python or _from_environ("windows_python"),
         wine=wine or _from_environ("wine"),
         docker=docker_options(docker),
+        executor=executor or "python",
+        codex_binary=codex_binary or _from_environ("codex_binary"),
     )
 
 

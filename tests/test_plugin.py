@@ -123,7 +123,7 @@ _GAPS = """
         assert shell.run(shell.exit(0)).exit_code == 1
 """
 _CLOSED = """
-    @pytest.mark.known_gap(reason="was broken", executor="crossexec")
+    @pytest.mark.known_gap(reason="was broken", executor="python")
     def test_closed(shell):
         assert shell.run(shell.exit(0)).exit_code == 0
 """
@@ -161,7 +161,7 @@ def test_a_gap_that_is_closed_in_another_version_passes_and_is_told(run: Run) ->
         """
         import pytest
 
-        GAP = dict(reason="was broken", owner="crossexec", issue="https://example.org/1")
+        GAP = dict(reason="was broken", owner="python", issue="https://example.org/1")
 
         @pytest.mark.known_gap(version="99", **GAP)
         def test_passes(shell):
@@ -188,7 +188,7 @@ def test_a_gap_of_the_version_that_runs_or_of_an_unknown_one_is_strict(run: Run)
         f"""
         import pytest
 
-        @pytest.mark.known_gap("r", owner="crossexec", version="{__version__.rpartition(".")[0]}")
+        @pytest.mark.known_gap("r", owner="python", version="{__version__.rpartition(".")[0]}")
         def test_same(shell):
             pass
 
@@ -215,7 +215,7 @@ def test_a_gap_of_the_version_that_runs_or_of_an_unknown_one_is_strict(run: Run)
     ],
 )
 def test_versions_are_compared_as_releases(fact: str, version: str, is_same: bool) -> None:
-    target = Target("wine-exec", "crossexec", "windows", True, {"wine": fact})
+    target = Target("wine-exec", "python", "windows", True, {"wine": fact})
     running = target.version_of("wine")
     assert (not running or is_release(running, version)) == is_same
 

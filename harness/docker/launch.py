@@ -22,7 +22,7 @@ from harness.docker.stream import FirstLine, Stream
 from harness.docker.target import TargetPython, find_python, host_user, probe_command, probe_image
 from harness.progress import SILENT, Progress
 
-_SOCKETS: Final = "/run/crossexec"
+SOCKETS: Final = "/run/crossexec"
 _PORT: Final = 7040
 _START_SECONDS: Final = 30.0
 _STOP_SECONDS: Final = 10.0
@@ -35,15 +35,17 @@ class Launched:
 
     :ivar url: where it is reached from here.
     :ivar log: the local file with its standard error.
+    :ivar has_ended: whether it is known to run no more.
     """
 
     url: str
     log: Path
     facts: dict[str, str]
+    has_ended: Callable[[], bool] = lambda: False
 
 
 @dataclass(frozen=True)
-class _Parts:
+class Parts:
     image: str
     python: TargetPython
     bundle: bundle.Bundle
@@ -60,7 +62,7 @@ class _Found:
 
 
 @contextmanager
-def image_parts(daemon: Daemon, options: DockerOptions, cache: Path, progress: Progress) -> Iterator[_Parts]:
+def image_parts(daemon: Daemon, options: DockerOptions, cache: Path, progress: Progress) -> Iterator[Parts]:
     """All that a container is made of, kept as long as the context lasts; makes or fetches what is not there.
 
     :raises DockerFailed: something cannot be had.
@@ -68,11 +70,11 @@ def image_parts(daemon: Daemon, options: DockerOptions, cache: Path, progress: P
     image = ensure_image(daemon, options.image, cache, progress)
     user = options.user or host_user()
     # To hand a folder to another user takes root, and where ids are mapped they say nothing here.
-    is_mounted = daemon.shares_files and not daemon.maps_users and (os.getuid() in (0, _uid(user)))
+    is_mounted = daemon.shares_files and not daemon.maps_users and (os.getuid() in (0, uid_of(user)))
     python = probe_image(daemon, image, user, cache)
     workshop = bundle.Workshop(daemon, image) if is_mounted else None
     with bundle.bundle_of(python, cache, progress, workshop) as made:
-        yield _Parts(image, python, made, user, is_mounted)
+        yield Parts(image, python, made, user, is_mounted)
 
 
 @contextmanager
@@ -89,7 +91,7 @@ def launched(daemon: Daemon, options: DockerOptions, cache: Path) -> Iterator[La
                 "image": options.image or default_tag(),
                 "network": options.network,
             }
-            yield Launched(url, folder / "executor.log", _facts(daemon, parts.python) | facts)
+            yield Launched(url, folder / "executor.log", facts_of(daemon, parts.python) | facts)
 
 
 @contextmanager
@@ -102,11 +104,11 @@ def attached(daemon: Daemon, options: DockerOptions, cache: Path) -> Iterator[La
         command = found.python.command("unpack_and_serve")
         _, taken = relay.run_inside(daemon, found.id, command, options.user)
         with (
-            _started(taken, folder / "executor.log", found.bundle.archive()) as inner,
+            started(taken, folder / "executor.log", found.bundle.archive()) as inner,
             _relay_to(daemon, found.id, found.python, options.user, inner, folder) as url,
         ):
             facts = {"container": options.container or found.id, "image": found.image}
-            yield Launched(url, folder / "executor.log", _facts(daemon, found.python) | facts)
+            yield Launched(url, folder / "executor.log", facts_of(daemon, found.python) | facts)
 
 
 @contextmanager
@@ -141,9 +143,7 @@ def container_parts(
 
 
 @contextmanager
-def _mounted(
-    daemon: Daemon, options: DockerOptions, parts: _Parts, folder: Path
-) -> Iterator[tuple[str, str]]:
+def _mounted(daemon: Daemon, options: DockerOptions, parts: Parts, folder: Path) -> Iterator[tuple[str, str]]:
     """The bundle is mounted, and so is the folder of the socket; over TCP where there is a network."""
     mounts = {bundle.PACKAGES: parts.bundle.packages, bundle.EXECUTOR: parts.bundle.executor}
     sockets = folder / "s"
@@ -151,9 +151,9 @@ def _mounted(
     if options.network == "none":
         sockets.mkdir(mode=0o700)
         if os.getuid() == 0:
-            os.chown(sockets, _uid(parts.user), _gid(parts.user))
-        mounts[_SOCKETS] = sockets
-        listen = unix.format_url(f"{_SOCKETS}/e")
+            os.chown(sockets, uid_of(parts.user), gid_of(parts.user))
+        mounts[SOCKETS] = sockets
+        listen = unix.format_url(f"{SOCKETS}/e")
     elif options.network == "host":
         listen = "ws://127.0.0.1:0"
     else:
@@ -161,11 +161,11 @@ def _mounted(
         ports.append(_PORT)
     command = parts.python.serve_command(bundle.PACKAGES, bundle.EXECUTOR, listen)
     plan = Plan(
-        parts.image, command, parts.user, options, mounts, frozenset({_SOCKETS}), ports, remove_at_end=True
+        parts.image, command, parts.user, options, mounts, frozenset({SOCKETS}), ports, remove_at_end=True
     )
     with (
         containers.created(daemon, plan) as id,
-        _started(
+        started(
             containers.attach(daemon, id), folder / "executor.log", b"", lambda: containers.start(daemon, id)
         ) as inner,
     ):
@@ -178,16 +178,14 @@ def _mounted(
 
 
 @contextmanager
-def _carried(
-    daemon: Daemon, options: DockerOptions, parts: _Parts, folder: Path
-) -> Iterator[tuple[str, str]]:
+def _carried(daemon: Daemon, options: DockerOptions, parts: Parts, folder: Path) -> Iterator[tuple[str, str]]:
     """The bundle goes in over the standard input, and connections by programs that run inside."""
     plan = Plan(
         parts.image, parts.python.command("unpack_and_serve"), parts.user, options, remove_at_end=True
     )
     with (
         containers.created(daemon, plan) as id,
-        _started(
+        started(
             containers.attach(daemon, id),
             folder / "executor.log",
             parts.bundle.archive(),
@@ -199,19 +197,29 @@ def _carried(
 
 
 @contextmanager
-def _started(
-    taken: Any, log: Path, archive: bytes, start: Callable[[], None] = lambda: None
+def started(
+    taken: Any,
+    log: Path,
+    archive: bytes,
+    start: Callable[[], None] = lambda: None,
+    ended: Callable[[], object] = lambda: None,
 ) -> Iterator[str]:
     """Waits until the executor says where it listens; yields that. Ends its input afterwards, and waits.
 
     :param taken: its streams.
     :param archive: to be sent first, after its size; nothing if it is empty.
     :param start: starts it, if it is not.
+    :param ended: called in another thread once its outputs have ended.
     :raises DockerFailed: it did not come up, or does not end.
     """
     line = FirstLine()
+
+    def end() -> None:
+        line.end()
+        ended()
+
     with log.open("wb", buffering=0) as errors:
-        stream = Stream(taken, line.feed, errors.write, line.end)
+        stream = Stream(taken, line.feed, errors.write, end)
         try:
             start()
             if archive:
@@ -270,7 +278,7 @@ def _published(daemon: Daemon, id: str) -> int:
     return int(about["NetworkSettings"]["Ports"][f"{_PORT}/tcp"][0]["HostPort"])
 
 
-def _facts(daemon: Daemon, python: TargetPython) -> dict[str, str]:
+def facts_of(daemon: Daemon, python: TargetPython) -> dict[str, str]:
     version = f"{python.version[0]}.{python.version[1]}"
     return {
         "docker": f"{'podman ' if daemon.is_podman else ''}{daemon.version} at {daemon.host}",
@@ -279,9 +287,9 @@ def _facts(daemon: Daemon, python: TargetPython) -> dict[str, str]:
     }
 
 
-def _uid(user: str) -> int:
+def uid_of(user: str) -> int:
     return int(user.partition(":")[0])
 
 
-def _gid(user: str) -> int:
+def gid_of(user: str) -> int:
     return int(user.partition(":")[2] or 0)

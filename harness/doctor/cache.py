@@ -19,6 +19,7 @@ _KINDS: Final = {
     "docker": "containers",
     "windows-python-build": "build of the Windows Python",
     "pythons": "virtual environments",
+    "codex": "released exec-server",
 }
 # A Wine prefix, see harness.wine.prefix; the build of a Windows Python takes 2 GB.
 _LEAST_BYTES: Final = 900 * 2**20

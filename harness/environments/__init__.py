@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from harness.environments.base import Availability, Environment, EnvironmentFailed, HostView, Running
+from harness.environments.base import (
+    Availability,
+    Environment,
+    EnvironmentFailed,
+    ExecutorUnavailable,
+    HostView,
+    Running,
+)
 from harness.environments.local import LocalEnvironment
 from harness.environments.url import UrlEnvironment
+from harness.executor_kinds import EXECUTORS, OWN, Profile, is_url
 from harness.settings import Settings, read_settings
 
 __all__ = [
@@ -14,6 +22,7 @@ __all__ = [
     "Availability",
     "Environment",
     "EnvironmentFailed",
+    "ExecutorUnavailable",
     "HostView",
     "Running",
     "Settings",
@@ -55,13 +64,20 @@ def make_environment(name: str, settings: Settings | None = None) -> Environment
     :param settings: what the user has chosen; by default what environment variables say.
     :raises ValueError: there is none; the message lists those that there are.
     """
-    if name.startswith(("ws://", "wss://", "unix://")):
+    if is_url(name):
         return UrlEnvironment(name)
-    make = ENVIRONMENTS.get(name)
+    settings = read_settings() if settings is None else settings
+    make = (ENVIRONMENTS if settings.executor == OWN else _profile(settings.executor).environments).get(name)
     if make is None:
         known = ", ".join(sorted(ENVIRONMENTS))
         raise ValueError(
             f"no environment {name!r}: give one of {known}, or the URL of an executor, ws://HOST:PORT "
             "or unix:///PATH"
         )
-    return make(read_settings() if settings is None else settings)
+    return make(settings)
+
+
+def _profile(executor: str) -> Profile:
+    if executor not in EXECUTORS:
+        raise ValueError(f"no executor {executor!r}: give one of {', '.join(EXECUTORS)}, or the URL of one")
+    return EXECUTORS[executor]

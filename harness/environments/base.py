@@ -23,6 +23,19 @@ class EnvironmentFailed(ClientError):
     """An environment could not be brought up; the text says what was tried and what came of it."""
 
 
+class ExecutorUnavailable(EnvironmentFailed):
+    """An executor that is not of this package cannot be had or run here, or has died.
+
+    :ivar reason: why.
+    :ivar remedy: what would help.
+    """
+
+    def __init__(self, reason: str, remedy: str) -> None:
+        super().__init__("; ".join(filter(None, (reason, remedy))))
+        self.reason = reason
+        self.remedy = remedy
+
+
 @dataclass(frozen=True)
 class Availability:
     """Whether an environment can be brought up here.
@@ -64,6 +77,10 @@ class HostView(Protocol):
         """
 
 
+def _never() -> bool:
+    return False
+
+
 @dataclass(frozen=True)
 class Running:
     """An executor that runs, and what a tester may know of it.
@@ -77,6 +94,7 @@ class Running:
     :ivar facts: anything worth a line in a report, such as versions.
     :ivar log: the local file that holds the executor's messages, if there is one.
     :ivar host_view: its files seen from this machine, where that can be.
+    :ivar has_ended: whether it is known to run no more.
     """
 
     name: str
@@ -88,6 +106,7 @@ class Running:
     facts: Mapping[str, str] = field(default_factory=dict)
     log: Path | None = None
     host_view: HostView | None = None
+    has_ended: Callable[[], bool] = field(default=_never, repr=False)
 
     @property
     def platform(self) -> str:
@@ -154,9 +173,12 @@ async def running(
     facts: Mapping[str, str] | None = None,
     log: Path | None = None,
     host_view: HostView | None = None,
+    has_ended: Callable[[], bool] = _never,
+    is_discarded: bool = False,
 ) -> AsyncIterator[Running]:
     """Makes the workspace of an executor that is up, and removes it at the end.
 
+    :param is_discarded: its whole machine goes with it, and the workspace too.
     :param open_client: how to connect to it; None to connect to *url*.
     :raises ConnectFailed: it does not answer.
     :raises EnvironmentFailed: it has no place for a workspace.
@@ -179,12 +201,22 @@ async def running(
         known = {key: value for key, value in told.items() if value is not None}
     try:
         yield Running(
-            name, url, info, root, is_remote, open_client, {**known, **(facts or {})}, log, host_view
+            name,
+            url,
+            info,
+            root,
+            is_remote,
+            open_client,
+            {**known, **(facts or {})},
+            log,
+            host_view,
+            has_ended,
         )
     finally:
-        # A client of its own, for the tests may have broken every other connection.
-        try:
-            async with open_client("crossexec-workspace") as client:
-                await client.files.remove(root)
-        except (ClientError, RpcError) as error:
-            raise EnvironmentFailed(f"{root} remains on {name} ({url}): {error}") from error
+        if not is_discarded:
+            # A client of its own, for the tests may have broken every other connection.
+            try:
+                async with open_client("crossexec-workspace") as client:
+                    await client.files.remove(root)
+            except (ClientError, RpcError) as error:
+                raise EnvironmentFailed(f"{root} remains on {name} ({url}): {error}") from error

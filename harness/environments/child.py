@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +17,20 @@ _LOG_TAIL_BYTES: Final = 4000
 _URL_SCHEMES: Final = ("ws://", "wss://")
 
 
+@dataclass(frozen=True)
+class Child:
+    """An executor that was started.
+
+    :ivar url: where it listens.
+    """
+
+    url: str
+    _process: asyncio.subprocess.Process
+
+    def has_ended(self) -> bool:
+        return self._process.returncode is not None
+
+
 @asynccontextmanager
 async def start_child(
     command: Sequence[str],
@@ -24,14 +39,16 @@ async def start_child(
     env: Mapping[str, str],
     cwd: Path | None = None,
     remedy: str = "",
-) -> AsyncIterator[str]:
-    """Starts an executor whose input is a pipe that ends with the context; yields its URL.
+    ends_with_input: bool = True,
+) -> AsyncIterator[Child]:
+    """Starts an executor whose input is a pipe that ends with the context.
 
     Errors from within get a note with the end of its standard error.
 
     :param log: gets its standard error.
     :param env: the whole environment.
     :param remedy: what may help when it does not start.
+    :param ends_with_input: the end of its input ends it; else it is terminated at once.
     :raises EnvironmentFailed: it did not start.
     """
     with log.open("wb") as stderr:
@@ -51,12 +68,12 @@ async def start_child(
             told = "; ".join(filter(None, (trouble, remedy, _tail(log))))
             raise EnvironmentFailed(f"executor {command!r} did not start: {told}")
         try:
-            yield url
+            yield Child(url, child)
         except Exception as error:
             error.add_note(f"executor {command!r}: {_tail(log)}")
             raise
     finally:
-        await _stop(child)
+        await _stop(child, ends_with_input)
 
 
 async def _read_url(child: asyncio.subprocess.Process) -> tuple[str, str]:
@@ -76,10 +93,12 @@ async def _read_url(child: asyncio.subprocess.Process) -> tuple[str, str]:
         return "", f"its first line is no URL: {error}"
 
 
-async def _stop(child: asyncio.subprocess.Process) -> None:
+async def _stop(child: asyncio.subprocess.Process, ends_with_input: bool) -> None:
     """Ends the executor: the end of its input asks for it; force follows where that is in vain."""
     assert child.stdin is not None
     child.stdin.close()
+    if not ends_with_input and child.returncode is None:
+        child.terminate()
     for force in (child.terminate, child.kill):
         try:
             async with asyncio.timeout(_STOP_SECONDS):

@@ -34,6 +34,8 @@ class DockerEnvironment(Environment):
     """
 
     name = "docker"
+    is_discarded = False
+    """Whether nothing in the container needs to be tidied up."""
 
     def __init__(self, options: DockerOptions | None = None) -> None:
         self._options = docker_options() if options is None else options
@@ -52,7 +54,7 @@ class DockerEnvironment(Environment):
     def prepare(self, progress: Progress) -> None:
         with _errors(), open_daemon() as daemon:
             parts = image_parts if self._options.container is None else container_parts
-            with parts(daemon, self._options, _cache(), progress):
+            with parts(daemon, self._options, docker_cache(), progress):
                 pass
 
     def clean(self) -> list[str]:
@@ -61,18 +63,24 @@ class DockerEnvironment(Environment):
 
     def clean_cache(self, everything: bool) -> Cleaned:
         with _errors():
-            return caches.clean(_cache(), everything)
+            return caches.clean(docker_cache(), everything)
 
     def in_use(self) -> list[str]:
-        return caches.in_use(_cache())
+        return caches.in_use(docker_cache())
 
     @asynccontextmanager
     async def start(self) -> AsyncIterator[Running]:
         with _errors():
-            async with in_thread(self._executor()) as up:
+            async with in_thread(self._launched()) as up:
                 try:
                     async with running(
-                        self.name, up.url, is_remote=True, log=up.log, facts=up.facts
+                        self.name,
+                        up.url,
+                        is_remote=True,
+                        log=up.log,
+                        facts=up.facts,
+                        has_ended=up.has_ended,
+                        is_discarded=self.is_discarded,
                     ) as found:
                         yield found
                 except Exception as error:
@@ -80,15 +88,16 @@ class DockerEnvironment(Environment):
                     raise
 
     @contextmanager
-    def _executor(self) -> Iterator[Launched]:
+    def _launched(self) -> Iterator[Launched]:
         with open_daemon() as daemon:
             remove_leftovers(daemon)
             launch = attached if self._options.container is not None else launched
-            with caches.images_in_use(_cache()), launch(daemon, self._options, _cache()) as up:
+            with caches.images_in_use(docker_cache()), launch(daemon, self._options, docker_cache()) as up:
                 yield up
 
 
-def _cache() -> Path:
+def docker_cache() -> Path:
+    """Where what containers are made of is kept."""
     return cache_folder() / "docker"
 
 

@@ -53,7 +53,7 @@ class LocalEnvironment(Environment):
         with tempfile.TemporaryDirectory(prefix="crossexec-log-") as folder:
             log = Path(folder, "executor.log")
             async with (
-                start_child(self._command, log=log, env={**os.environ, **self._environ}) as url,
-                running(self.name, url, is_remote=False, log=log) as up,
+                start_child(self._command, log=log, env={**os.environ, **self._environ}) as child,
+                running(self.name, child.url, is_remote=False, log=log, has_ended=child.has_ended) as up,
             ):
                 yield up

@@ -37,50 +37,50 @@ class WineEnvironment(Environment):
     name = "wine-exec"
 
     def __init__(self, settings: Settings | None = None) -> None:
-        self._settings = settings or read_settings()
+        self.settings = settings or read_settings()
 
     def available(self) -> Availability:
         try:
-            find_wine(self._settings.wine)
+            find_wine(self.settings.wine)
         except WineFailed as error:
             return Availability(False, str(error).removesuffix(f"; {REMEDY}"), REMEDY)
         return Availability(True)
 
     def prepare(self, progress: Progress) -> None:
-        with _errors():
-            prepare_machine(self._settings, _cache(), progress)
+        with errors_told():
+            prepare_machine(self.settings, wine_cache(), progress)
 
     def clean(self) -> list[str]:
-        with _errors():
-            return [f"Wine prefix {folder}" for folder in remove_dead(_cache())]
+        with errors_told():
+            return [f"Wine prefix {folder}" for folder in remove_dead(wine_cache())]
 
     def clean_cache(self, everything: bool) -> Cleaned:
-        return caches.clean(self._settings, _cache(), everything)
+        return caches.clean(self.settings, wine_cache(), everything)
 
     def in_use(self) -> list[str]:
-        return caches.in_use(_cache())
+        return caches.in_use(wine_cache())
 
     @asynccontextmanager
     async def start(self) -> AsyncIterator[Running]:
-        with _errors():
-            async with in_thread(self._worker()) as (machine, place):
+        with errors_told():
+            async with in_thread(self.worker()) as (machine, place):
                 log = place.folder / "executor.log"
                 command = [*machine.executor_command(), *_EXECUTOR_OPTIONS]
                 env = machine.wine.environment(place)
-                async with start_child(command, log=log, env=env, cwd=place.drive_c, remedy=BROKEN) as url:
+                async with start_child(command, log=log, env=env, cwd=place.drive_c, remedy=BROKEN) as child:
                     remove_devices(place.prefix)
                     view = HostView(place.drive_c)
-                    facts = _facts(machine, place)
+                    facts = facts_of(machine, place)
                     async with running(
-                        self.name, url, is_remote=True, log=log, facts=facts, host_view=view
+                        self.name, child.url, is_remote=True, log=log, facts=facts, host_view=view
                     ) as up:
                         code_page = {"code page": str(up.info.console_code_page)}
                         yield replace(up, facts={**up.facts, **code_page})
 
     @contextmanager
-    def _worker(self) -> Iterator[tuple[Machine, Workplace]]:
-        cache = _cache()
-        machine = prepare_machine(self._settings, cache, SILENT)
+    def worker(self) -> Iterator[tuple[Machine, Workplace]]:
+        cache = wine_cache()
+        machine = prepare_machine(self.settings, cache, SILENT)
         with workplace(cache) as place:
             try:
                 machine.fill(place)
@@ -89,11 +89,12 @@ class WineEnvironment(Environment):
             yield machine, place
 
 
-def _cache() -> Path:
+def wine_cache() -> Path:
+    """Where what Windows machines are made of is kept."""
     return cache_folder() / "wine"
 
 
-def _facts(machine: Machine, place: Workplace) -> dict[str, str]:
+def facts_of(machine: Machine, place: Workplace) -> dict[str, str]:
     version = ".".join(map(str, machine.python_version))
     return {
         "wine": machine.wine_version,
@@ -104,7 +105,7 @@ def _facts(machine: Machine, place: Workplace) -> dict[str, str]:
 
 
 @contextmanager
-def _errors() -> Iterator[None]:
+def errors_told() -> Iterator[None]:
     try:
         yield
     except WineFailed as error:

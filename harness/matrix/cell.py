@@ -19,7 +19,7 @@ import msgspec
 from harness.cache import cache_folder
 from harness.matrix import events
 from harness.matrix.definition import DefinitionError
-from harness.matrix.events import Broken, Collected, Done, Event, Facts
+from harness.matrix.events import Broken, Collected, Done, Event, Facts, Unavailable
 from harness.matrix.model import Case, Cell, CellKey, CellStatus
 from harness.matrix.spec import OWN_EXECUTOR, CellSpec
 from harness.matrix.workers import processors
@@ -77,7 +77,7 @@ async def run_cell(
         output = log or Path(folder, "pytest.log")
         workers = spec.workers or processors()
         rerun: tuple[str, ...] = ()
-        reason = ""
+        reason = remedy = ""
         status: int | None = None
         try:
             if not interrupt.is_set():
@@ -91,6 +91,10 @@ async def run_cell(
         ended = CellStatus.FINISHED
         if interrupt.is_set() and (reason or status is None):
             ended, reason = CellStatus.INTERRUPTED, ""
+        elif heard.unavailable is not None:
+            # What it did before says nothing of what it would do.
+            told = heard.unavailable
+            ended, reason, remedy, heard.cases = CellStatus.UNAVAILABLE, told.reason, told.remedy, []
         elif reason:
             ended = CellStatus.BROKEN
         return Cell(
@@ -98,6 +102,7 @@ async def run_cell(
             ended,
             tuple(heard.cases),
             reason,
+            remedy,
             seconds=0.0 if status is None else round(time.monotonic() - began, 3),
             workers=0 if status is None else workers,
             rerun=rerun,
@@ -116,6 +121,7 @@ class _Heard:
         self.cut = ""
         self.versions: dict[str, str] = {}
         self.trouble: list[str] = []
+        self.unavailable: Unavailable | None = None
 
     @property
     def complete(self) -> bool:
@@ -135,6 +141,8 @@ class _Heard:
                 self.cases.append(case)
             case Broken(text):
                 self.trouble.append(text)
+            case Unavailable():
+                self.unavailable = self.unavailable or event
         self._report(event)
 
 

@@ -28,12 +28,12 @@ else:
 
 
 def main(arguments: Sequence[str]) -> int:
-    python, environment, *settings = arguments
+    python, environment, executor, *settings = arguments
     threading.Thread(target=_end_with_input, daemon=True).start()
     obstacle: Obstacle | None
     try:
         with raised(), show_progress(sys.stderr, "preparing") as progress:
-            obstacle = prepare_environment(environment, settings, progress) or prepare_python(
+            obstacle = prepare_environment(environment, executor, settings, progress) or prepare_python(
                 python, progress
             )
     except Interrupted as error:

@@ -163,7 +163,7 @@ async def _prepare_in_process(
 
     :param say: hears what it prints.
     """
-    arguments = [spec.key.python, spec.key.environment, *spec.settings]
+    arguments = [spec.key.python, spec.key.environment, spec.key.executor, *spec.settings]
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-P", "-m", "harness.matrix.dask_prepare", *arguments),
         stdin=subprocess.PIPE,

@@ -10,6 +10,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from harness.environments import ENVIRONMENTS
+from harness.executor_kinds import EXECUTORS, OWN
 
 DEFAULT_FILE: Final = Path("ci/matrix.toml")
 Runner = Literal["linux", "macos", "windows"]
@@ -27,7 +28,8 @@ class EnvironmentCells(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
 
     :ivar suites: names of those that run in it; None for all.
     :ivar shards: how many parts its cells are cut into where many machines share the work: in CI, on Dask.
-    :ivar allowed_gaps: how much of the cases that are not skipped may be known gaps, such as ``2%``.
+    :ivar allowed_gaps: how much of the cases that are not skipped may be known gaps, such as ``2%``, with the
+        executor of this package.
     :ivar runners: the kinds of machine that CI runs it on.
     :ivar recipes: patterns of the files that decide what its preparation makes; CI keeps that as long as they
         stay the same. Without any it keeps nothing.
@@ -84,6 +86,7 @@ class Definition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
 
     :ivar environments: by the names that ``--env`` knows.
     :ivar suites: path of the tests of each suite, relative to the current directory.
+    :ivar executors: kinds of executor that all of it is run with, by the names that ``--executor`` knows.
     :ivar pythons: versions of the Pythons that run the tests; empty for the one that runs the matrix.
     :ivar timings: file with the times that shards are cut by, relative to the current directory.
     :ivar pytest: further arguments of every run of pytest.
@@ -92,6 +95,7 @@ class Definition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
 
     environments: dict[str, EnvironmentCells]
     suites: dict[str, str]
+    executors: tuple[str, ...] = (OWN,)
     pythons: tuple[str, ...] = ()
     timings: str | None = None
     pytest: tuple[str, ...] = ()
@@ -130,7 +134,14 @@ def _check(definition: Definition, file: Path) -> None:
                     f"{file}: environment {name} has a suite {suite!r} that stands not under [suites]; "
                     f"there are {', '.join(definition.suites)}"
                 )
-    for what, entries in (("environment", definition.environments), ("suite", definition.suites)):
+    for name in definition.executors:
+        if name not in EXECUTORS:
+            raise DefinitionError(f"{file}: there is no executor {name!r}; there are {', '.join(EXECUTORS)}")
+    for what, entries in (
+        ("environment", definition.environments),
+        ("suite", definition.suites),
+        ("executor", definition.executors),
+    ):
         if not entries:
             raise DefinitionError(f"{file} defines no {what}")
 

@@ -36,7 +36,17 @@ class Broken(msgspec.Struct, frozen=True, tag="broken"):
     text: str
 
 
-Event = Collected | Facts | Done | Broken
+class Unavailable(msgspec.Struct, frozen=True, tag="unavailable"):
+    """An executor that is not of this package cannot be had or run, or has died; nothing else follows.
+
+    :ivar remedy: what would help.
+    """
+
+    reason: str
+    remedy: str = ""
+
+
+Event = Collected | Facts | Done | Broken | Unavailable
 
 
 def encode(event: Event) -> bytes:

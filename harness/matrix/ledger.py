@@ -117,9 +117,14 @@ def _gap(sources: Sources, mark: Mark, tests: Iterable[Test], since: tuple[str, 
         problems.append(f"issue {issue!r} is no absolute http or https URL")
     if version and not VERSION.fullmatch(version):
         problems.append(f"version {version!r} is not made of numbers with dots, such as '8.0'")
+    # The executor that it is a gap of is whose version counts where nobody else is named.
+    if not owner and len(executor) == 1:
+        (owner,) = executor
     if version and not owner:
         problems.append(f"version {version!r} has no owner")
-    warnings = () if told.has("owner") or told.is_open else ("no owner says who would have to mend it",)
+    warnings = (
+        () if owner or told.has("owner") or told.is_open else ("no owner says who would have to mend it",)
+    )
     return KnownGap(
         reason,
         owner,

@@ -13,7 +13,7 @@ from typing import Final
 from harness.client.errors import ClientError
 
 MARK: Final = "known_gap"
-ARGUMENTS: Final = ("reason", "env", "executor", "owner", "version", "issue", "run")
+ARGUMENTS: Final = ("reason", "env", "executor", "owner", "version", "issue", "run", "seconds", "sometimes")
 """Of the mark; the first one may be given without its name."""
 VERSION: Final = re.compile(r"\d+(?:\.\d+)*")
 """What the mark takes for a version."""

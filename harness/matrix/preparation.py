@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.cache import cache_folder
 from harness.cli_parser import add_settings
 from harness.cli_target import UsageError, chosen_settings
 from harness.client.errors import ClientError
 from harness.docker.options import OPTIONS
-from harness.environments import Settings, make_environment
+from harness.environments import ExecutorUnavailable, Settings, make_environment
+from harness.executor_kinds import EXECUTORS, PEER
 from harness.matrix.cell import own_python
-from harness.matrix.model import Cell, CellStatus
+from harness.matrix.model import Cell, CellKey, CellStatus
 from harness.matrix.spec import CellSpec
 from harness.progress import Progress
-from harness.settings import VARIABLES
 
 
 @dataclass(frozen=True)
@@ -34,14 +34,21 @@ class Obstacle:
         return Cell(spec.key, self.status, reason=self.reason, remedy=self.remedy)
 
 
-def prepare_environment(name: str, settings: Sequence[str], progress: Progress) -> Obstacle | None:
+def prepare_environment(
+    name: str, executor: str, settings: Sequence[str], progress: Progress
+) -> Obstacle | None:
     """Makes what an environment needs once on this machine, which may take minutes. It blocks.
 
+    :param executor: see :attr:`CellKey.executor`.
     :param settings: see :attr:`CellSpec.settings`.
     :raises UsageError: there is no such environment, or it cannot have such settings.
     """
     try:
-        environment = make_environment(name, settings_of(settings))
+        chosen = settings_of(settings)
+        # That of a URL may have any name.
+        environment = make_environment(
+            name, replace(chosen, executor=executor) if executor in EXECUTORS else chosen
+        )
     except ValueError as error:
         raise UsageError(f"--env: {error}") from error
     availability = environment.available()
@@ -49,6 +56,8 @@ def prepare_environment(name: str, settings: Sequence[str], progress: Progress) 
         return Obstacle(CellStatus.UNAVAILABLE, availability.reason, availability.remedy)
     try:
         environment.prepare(progress)
+    except ExecutorUnavailable as error:
+        return Obstacle(CellStatus.UNAVAILABLE, error.reason, error.remedy)
     except (ClientError, OSError) as error:
         return Obstacle(CellStatus.BROKEN, f"it could not be prepared: {error}")
     return None
@@ -77,14 +86,19 @@ def settings_of(flags: Sequence[str]) -> Settings:
     return chosen_settings(parser.parse_args(list(flags)))
 
 
-def flags_of(options: argparse.Namespace, environment: str) -> tuple[str, ...]:
-    """Returns what a command line says of *environment*, as pytest takes it; see :func:`settings_of`.
+def flags_of(options: argparse.Namespace, key: CellKey) -> tuple[str, ...]:
+    """Returns what a command line says of a cell's environment and executor, as pytest takes it; see
+    :func:`settings_of`.
 
     What environment variables say stays with them: on another machine it would mean nothing.
     """
     chosen: dict[str, object] = {}
-    if environment == "docker":
+    if key.environment == "docker":
         chosen = {option.flag: getattr(options, f"docker_{option.name}") for option in OPTIONS}
-    elif environment == "wine-exec":
-        chosen = {f"--{name.replace('_', '-')}": getattr(options, name) for name in VARIABLES}
+    elif key.environment == "wine-exec":
+        chosen = {
+            f"--{name.replace('_', '-')}": getattr(options, name) for name in ("windows_python", "wine")
+        }
+    if key.executor == PEER:
+        chosen["--codex-binary"] = options.codex_binary
     return tuple(f"{flag}={value}" for flag, value in chosen.items() if value is not None)

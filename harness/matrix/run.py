@@ -75,9 +75,12 @@ async def run_here(
 def log_names(keys: Sequence[CellKey]) -> dict[CellKey, str]:
     """Returns a file name for each cell; what all have in common is no part of it."""
     several_pythons = len({key.python for key in keys}) > 1
+    several_executors = len({key.executor for key in keys}) > 1
     names: dict[CellKey, str] = {}
     for key in keys:
         parts = [key.environment, key.suite]
+        if several_executors:
+            parts.append(key.executor)
         if several_pythons:
             parts.append(f"py{key.python}")
         if key.shard:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from harness.environments import ENVIRONMENTS
+from harness.executor_kinds import EXECUTORS
 from harness.matrix.definition import Definition, EnvironmentCells
 from harness.matrix.model import CellKey
-from harness.matrix.spec import OWN_EXECUTOR
+from harness.matrix.spec import TOLD
 
-_URL: Final = "://"
 _SHARD: Final = re.compile(r"([1-9]\d*)/([1-9]\d*)")
 _PYTHON: Final = re.compile(r"3\.\d+")
 
@@ -26,6 +26,7 @@ class Wanted:
     """What a person asks for; None for all that the definition has.
 
     :ivar environments: those of the definition, any other that can be made, URLs of executors.
+    :ivar executors: their kinds, or the URL of one that runs, which is an environment then.
     :ivar shard: ``I/N``.
     :ivar apart: many machines share the work, so each environment's cells are cut as the definition says,
         unless *shard* says otherwise.
@@ -33,7 +34,7 @@ class Wanted:
 
     environments: Sequence[str] | None = None
     suites: Sequence[str] | None = None
-    executor: str | None = None
+    executors: Sequence[str] | None = None
     pythons: Sequence[str] | None = None
     shard: str | None = None
     apart: bool = False
@@ -41,7 +42,7 @@ class Wanted:
 
 def is_url(environment: str) -> bool:
     """Whether it is an executor that runs already, rather than a place to start one in."""
-    return _URL in environment
+    return "://" in environment
 
 
 def select(definition: Definition, wanted: Wanted, own_python: str) -> list[CellKey]:
@@ -50,6 +51,14 @@ def select(definition: Definition, wanted: Wanted, own_python: str) -> list[Cell
     :param own_python: version of the Python that runs the tests where nothing else is said.
     :raises SelectionError: something of it does not exist, or no cell is left.
     """
+    executors = wanted.executors or definition.executors
+    urls = [name for name in executors if is_url(name)]
+    if urls:
+        if wanted.environments is not None or len(urls) < len(executors):
+            raise SelectionError(
+                f"--executor: {urls[0]} runs already, and where it does; leave out --env and other executors"
+            )
+        wanted = replace(wanted, environments=urls, executors=None)
     environments = _environments(definition, wanted.environments)
     for suite in wanted.suites or ():
         if suite not in definition.suites:
@@ -59,10 +68,12 @@ def select(definition: Definition, wanted: Wanted, own_python: str) -> list[Cell
     for python in pythons:
         if not _PYTHON.fullmatch(python):
             raise SelectionError(f"--python: {python!r} is no version such as 3.13")
-    executor = _executor(wanted.executor, environments)
+    if wanted.executors is not None:
+        _check_executors(wanted.executors, environments)
     keys = [
         CellKey(environment, executor, python, suite, shard)
         for environment, cells in environments.items()
+        for executor in _executors_in(environment, wanted, definition)
         for python in pythons
         for suite in suites
         if cells.suites is None or suite in cells.suites
@@ -88,17 +99,24 @@ def _environments(definition: Definition, named: Sequence[str] | None) -> Mappin
     return {name: definition.environments.get(name, EnvironmentCells()) for name in named}
 
 
-def _executor(name: str | None, environments: Mapping[str, EnvironmentCells]) -> str:
-    """Returns its name. A report must not claim another than was run."""
-    if name is None or name == OWN_EXECUTOR:
-        return OWN_EXECUTOR
-    launching = [environment for environment in environments if not is_url(environment)]
-    if launching:
-        raise SelectionError(
-            f"--executor: {', '.join(launching)} starts {OWN_EXECUTOR} and no other; start {name} yourself "
-            "and give its URL, such as --env=ws://127.0.0.1:9000"
-        )
-    return name
+def _executors_in(environment: str, wanted: Wanted, definition: Definition) -> Sequence[str]:
+    if wanted.executors is None:
+        return (TOLD,) if is_url(environment) else definition.executors
+    return wanted.executors
+
+
+def _check_executors(executors: Sequence[str], environments: Mapping[str, EnvironmentCells]) -> None:
+    """A report must not claim another than was run."""
+    for name in executors:
+        if name in EXECUTORS:
+            continue
+        launching = [environment for environment in environments if not is_url(environment)]
+        if launching:
+            raise SelectionError(
+                f"--executor: there is no {name!r} that {', '.join(launching)} could start; there are "
+                f"{', '.join(EXECUTORS)}; start another yourself and give its URL, such as "
+                "--env=ws://127.0.0.1:9000"
+            )
 
 
 def _shards(wanted: Wanted, cells: EnvironmentCells) -> Sequence[str]:

@@ -9,10 +9,13 @@ from typing import Final
 
 import msgspec
 
+from harness.executor_kinds import OWN
 from harness.matrix.definition import DefinitionError, suites_folder
 from harness.matrix.model import CellKey
 
-OWN_EXECUTOR: Final = "crossexec"
+OWN_EXECUTOR: Final = OWN
+TOLD: Final = "told"
+"""Name of an executor that runs already, where nobody says what it is: it tells itself."""
 _CASE_SECONDS: Final = 120
 # The cases of installed suites are named from where the package lies, wherever a person is.
 _PYTEST_IN: Final = "import os, sys, pytest; os.chdir(sys.argv.pop(1)); sys.exit(pytest.main())"
@@ -59,7 +62,7 @@ class CellSpec(msgspec.Struct, frozen=True, kw_only=True):
         root = self.root
         return [
             f"--env={self.key.environment}",
-            f"--executor={self.key.executor}",
+            *self._executor(),
             f"--rootdir={root}",
             *self._configuration(),
             *("-p", "no:cacheprovider"),
@@ -92,12 +95,11 @@ class CellSpec(msgspec.Struct, frozen=True, kw_only=True):
         else:
             here = python.relative_to(root) if python.is_relative_to(root) else python
             program = [str(here), "-m", "pytest"]
-        executor = [] if self.key.executor == OWN_EXECUTOR else [f"--executor={self.key.executor}"]
         configuration = [] if self._is_checkout else self._configuration()
         return (
             *program,
             f"--env={self.key.environment}",
-            *executor,
+            *([] if self.key.executor == OWN_EXECUTOR else self._executor()),
             *configuration,
             *self.settings,
             *self.pytest,
@@ -108,6 +110,9 @@ class CellSpec(msgspec.Struct, frozen=True, kw_only=True):
     def _is_checkout(self) -> bool:
         """Whether the suite has the configuration of this project's own sources."""
         return self.ships and (self.root / "pyproject.toml").is_file()
+
+    def _executor(self) -> list[str]:
+        return [] if self.key.executor == TOLD else [f"--executor={self.key.executor}"]
 
     def _configuration(self) -> list[str]:
         options = ["--import-mode=importlib", "-o", "xfail_strict=true"]

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Final
 
+from harness.executor_kinds import EXECUTORS, OWN
 from harness.matrix.definition import Definition
-from harness.matrix.model import Cell, CellStatus, Outcome
+from harness.matrix.model import Cell, CellKey, CellStatus, Outcome
+
+_FOREIGN: Final = frozenset(EXECUTORS) - {OWN}
 
 
 def failures(
-    cells: Sequence[Cell], definition: Definition, named: Collection[str], pythons: Collection[str]
+    cells: Sequence[Cell],
+    definition: Definition,
+    named: Collection[str],
+    pythons: Collection[str],
+    executors: Collection[str] = (),
 ) -> tuple[str, ...]:
     """Returns them in words.
 
     :param cells: of the whole run.
     :param named: environments that a person asked for.
     :param pythons: versions of Python that a person asked for.
+    :param executors: that a person asked for.
     """
     interrupted = any(cell.status == CellStatus.INTERRUPTED for cell in cells)
-    found = [*_missing(cells, named, pythons)]
+    found = [*_missing(cells, named, pythons, executors)]
     # Of half a run neither can be said.
     if not interrupted:
         found += _too_many_gaps(cells, definition)
@@ -27,14 +36,17 @@ def failures(
     return tuple(found)
 
 
-def _missing(cells: Sequence[Cell], named: Collection[str], pythons: Collection[str]) -> list[str]:
+def _missing(
+    cells: Sequence[Cell], named: Collection[str], pythons: Collection[str], executors: Collection[str]
+) -> list[str]:
     texts: dict[str, None] = {}
     for cell in cells:
         if cell.status != CellStatus.UNAVAILABLE:
             continue
         key = cell.key
         asked = [
-            *([f"--env={key.environment}"] if key.environment in named else []),
+            *([f"--env={key.environment}"] if key.environment in named and _is_asked(key, executors) else []),
+            *([f"--executor={key.executor}"] if key.executor in executors else []),
             *([f"--python={key.python}"] if key.python in pythons else []),
         ]
         if asked:
@@ -43,13 +55,18 @@ def _missing(cells: Sequence[Cell], named: Collection[str], pythons: Collection[
     return list(texts)
 
 
+def _is_asked(key: CellKey, executors: Collection[str]) -> bool:
+    """Whether it is a cell of an executor that a person asked for, if only by saying nothing."""
+    return key.executor not in _FOREIGN or key.executor in executors
+
+
 def _too_many_gaps(cells: Sequence[Cell], definition: Definition) -> list[str]:
     found = []
     for name, environment in definition.environments.items():
         cases = [
             case
             for cell in cells
-            if cell.key.environment == name
+            if cell.key.environment == name and cell.key.executor not in _FOREIGN
             for case in cell.cases
             if case.outcome != Outcome.SKIPPED
         ]

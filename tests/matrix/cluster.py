@@ -133,5 +133,5 @@ class Recorder:
 
 
 def spec(suite: str, *, environment: str = "local", workers: int = 0) -> CellSpec:
-    key = CellKey(environment, "crossexec", own_python(), suite)
+    key = CellKey(environment, "python", own_python(), suite)
     return CellSpec(key=key, suite=suite, ships=False, workers=workers)

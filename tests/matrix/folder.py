@@ -89,7 +89,7 @@ class MatrixFolder:
 
     def cell(self, suite: str, environment: str = "local") -> Cell:
         """A cell that was run by this Python."""
-        key = CellKey(environment, "crossexec", f"3.{sys.version_info.minor}", suite)
+        key = CellKey(environment, "python", f"3.{sys.version_info.minor}", suite)
         return next(cell for cell in self.results().cells if cell.key == key)
 
     def close(self) -> None:

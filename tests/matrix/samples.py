@@ -49,7 +49,7 @@ VERSIONS = {
 
 
 def key(environment: str = "local", suite: str = "path", *, python: str = "3.11", shard: str = "") -> CellKey:
-    return CellKey(environment, "crossexec", python, suite, shard)
+    return CellKey(environment, "python", python, suite, shard)
 
 
 def case(name: str, outcome: Outcome = Outcome.PASSED, *, suite: str = "path", **more: object) -> Case:

@@ -207,7 +207,7 @@ def test_versions_that_differ_are_told() -> None:
     comparison = compare_results(run("8.0", "6.1", "aaa"), run("10.0", "6.1", "bbb"))
     assert [(entry.place, entry.name, entry.before, entry.after) for entry in comparison.versions] == [
         ("", "commit", "aaa", "bbb"),
-        ("wine-exec crossexec py3.11", "wine", "8.0", "10.0"),
+        ("wine-exec python py3.11", "wine", "8.0", "10.0"),
     ]
     other = compare_results(run("8.0", "6.1", "aaa"), run("10.0", "6.1", "aaa", "wine"))
     assert not other.versions

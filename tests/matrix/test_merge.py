@@ -63,10 +63,10 @@ def test_more_parts_than_nine_stay_in_their_order() -> None:
 def test_a_part_that_is_missing_is_told_and_fails_the_run() -> None:
     run = merged(results(shard(1, 4)), results(shard(3, 4)))
     assert [str(entry.key) for entry in run.cells] == [
-        "local crossexec py3.11 path 1/4",
-        "local crossexec py3.11 path 3/4",
+        "local python py3.11 path 1/4",
+        "local python py3.11 path 3/4",
     ]
-    assert run.failures == ("local crossexec py3.11 path lacks 2/4 and 4/4",)
+    assert run.failures == ("local python py3.11 path lacks 2/4 and 4/4",)
     assert run.failed
 
 
@@ -111,7 +111,7 @@ def refused(*runs: Results) -> str:
 
 def test_the_same_cell_twice_is_refused() -> None:
     text = refused(results(cell()), results(cell(key("docker"))), results(cell()))
-    assert text.startswith("0.json and 2.json both hold local crossexec py3.11 path:")
+    assert text.startswith("0.json and 2.json both hold local python py3.11 path:")
 
 
 def test_a_whole_and_a_part_of_it_are_refused() -> None:

@@ -160,7 +160,7 @@ def test_results_that_overlap_are_wrong_usage_and_nothing_is_written(tmp_path: P
         write_report(results(cell()), tmp_path / name)
     done = crossexec("report", "one", "two", cwd=tmp_path)
     assert done.returncode == 2
-    assert "one and two both hold local crossexec py3.11 path" in done.stderr
+    assert "one and two both hold local python py3.11 path" in done.stderr
     assert names(tmp_path) == {"one", "two"}
 
 

@@ -11,7 +11,7 @@ from harness.matrix.schedule import Schedule, Start
 
 
 def key(name: str) -> CellKey:
-    return CellKey("local", "crossexec", "3.11", name)
+    return CellKey("local", "python", "3.11", name)
 
 
 SECONDS = st.lists(st.one_of(st.just(0.0), st.floats(0.01, 10_000)), min_size=1, max_size=20)

@@ -32,18 +32,18 @@ def chosen(definition: Definition = DEFINITION, /, **wanted: object) -> list[str
 
 def test_without_a_choice_it_is_the_definition() -> None:
     assert chosen() == [
-        "local crossexec py3.11 path",
-        "local crossexec py3.11 shell",
-        "docker crossexec py3.11 path",
-        "wine-exec crossexec py3.11 path",
-        "wine-exec crossexec py3.11 shell",
+        "local python py3.11 path",
+        "local python py3.11 shell",
+        "docker python py3.11 path",
+        "wine-exec python py3.11 path",
+        "wine-exec python py3.11 shell",
     ]
 
 
 def test_choices_narrow_it() -> None:
     assert chosen(environments=["wine-exec", "docker"], suites=["path"]) == [
-        "wine-exec crossexec py3.11 path",
-        "docker crossexec py3.11 path",
+        "wine-exec python py3.11 path",
+        "docker python py3.11 path",
     ]
 
 
@@ -55,39 +55,54 @@ def test_suites_keep_the_order_of_the_definition() -> None:
 
 
 def test_each_python_has_cells_of_its_own() -> None:
-    both = ["local crossexec py3.11 path", "local crossexec py3.13 path"]
+    both = ["local python py3.11 path", "local python py3.13 path"]
     assert chosen(environments=["local"], suites=["path"], pythons=["3.11", "3.13"]) == both
     definition = Definition({"local": EnvironmentCells()}, {"path": "p"}, pythons=("3.11", "3.13"))
     assert chosen(definition) == both
-    assert chosen(definition, pythons=["3.12"]) == ["local crossexec py3.12 path"]
+    assert chosen(definition, pythons=["3.12"]) == ["local python py3.12 path"]
 
 
 def test_an_environment_need_not_stand_in_the_definition() -> None:
     definition = Definition({"docker": EnvironmentCells()}, {"path": "p"})
     assert chosen(definition, environments=["local", URL]) == [
-        "local crossexec py3.11 path",
-        f"{URL} crossexec py3.11 path",
+        "local python py3.11 path",
+        f"{URL} told py3.11 path",
     ]
 
 
 def test_another_executor_is_believed_where_it_runs_already() -> None:
-    assert chosen(environments=[URL], suites=["path"], executor="codex") == [f"{URL} codex py3.11 path"]
+    assert chosen(environments=[URL], suites=["path"], executors=["codex"]) == [f"{URL} codex py3.11 path"]
+    assert chosen(environments=[URL], suites=["path"]) == [f"{URL} told py3.11 path"]
+    assert chosen(suites=["path"], executors=[URL]) == [f"{URL} told py3.11 path"]
+
+
+def cell(environment: str, executor: str = "python") -> CellKey:
+    return CellKey(environment, executor, "3.11", "path")
+
+
+def test_every_executor_is_run_in_every_environment() -> None:
+    found = chosen(environments=["local", "docker"], suites=["path"], executors=["python", "codex"])
+    assert found == [
+        f"{environment} {executor} py3.11 path"
+        for environment in ("local", "docker")
+        for executor in ("python", "codex")
+    ]
 
 
 def test_shards() -> None:
-    assert chosen(environments=["local"], suites=["path"], shard="2/5") == ["local crossexec py3.11 path 2/5"]
-    assert chosen(environments=["local"], suites=["path"], shard="1/1") == ["local crossexec py3.11 path"]
+    assert chosen(environments=["local"], suites=["path"], shard="2/5") == ["local python py3.11 path 2/5"]
+    assert chosen(environments=["local"], suites=["path"], shard="1/1") == ["local python py3.11 path"]
 
 
 def test_many_machines_get_the_shards_of_the_definition() -> None:
-    wine = [f"wine-exec crossexec py3.11 path {part}/3" for part in (1, 2, 3)]
+    wine = [f"wine-exec python py3.11 path {part}/3" for part in (1, 2, 3)]
     assert chosen(suites=["path"], apart=True) == [
-        "local crossexec py3.11 path",
-        "docker crossexec py3.11 path",
+        "local python py3.11 path",
+        "docker python py3.11 path",
         *wine,
     ]
     assert chosen(environments=["wine-exec"], suites=["path"], apart=True, shard="2/2") == [
-        "wine-exec crossexec py3.11 path 2/2"
+        "wine-exec python py3.11 path 2/2"
     ]
 
 
@@ -96,8 +111,8 @@ def test_many_machines_get_the_shards_of_the_definition() -> None:
     [
         ({"environments": ["vax"]}, ["--env", "'vax'", "local, docker, wine-exec", "ws://HOST:PORT"]),
         ({"suites": ["paths"]}, ["--suite", "'paths'", "path, shell"]),
-        ({"executor": "codex"}, ["--executor", "local, docker, wine-exec starts crossexec", "codex"]),
-        ({"environments": ["local", URL], "executor": "codex"}, ["--executor", "local starts crossexec"]),
+        ({"executors": ["x"]}, ["--executor", "no 'x' that local, docker, wine-exec", "python, codex"]),
+        ({"environments": ["local", URL], "executors": [URL]}, ["--executor", "leave out --env"]),
         ({"shard": "6/5"}, ["--shard", "'6/5'", "2/5"]),
         ({"shard": "0/5"}, ["--shard", "'0/5'"]),
         ({"shard": "x"}, ["--shard", "'x'"]),
@@ -117,17 +132,17 @@ def parsed(*arguments: str) -> argparse.Namespace:
 
 def test_settings_travel_as_flags_of_their_environment() -> None:
     options = parsed("--docker-image=python:3.13", "--docker-user=1000", "--wine=/opt/wine")
-    assert flags_of(options, "docker") == ("--docker-image=python:3.13", "--docker-user=1000")
-    assert flags_of(options, "wine-exec") == ("--wine=/opt/wine",)
-    assert flags_of(options, "local") == ()
-    settings = settings_of([*flags_of(options, "docker"), *flags_of(options, "wine-exec")])
+    assert flags_of(options, cell("docker")) == ("--docker-image=python:3.13", "--docker-user=1000")
+    assert flags_of(options, cell("wine-exec")) == ("--wine=/opt/wine",)
+    assert flags_of(options, cell("local")) == ()
+    settings = settings_of([*flags_of(options, cell("docker")), *flags_of(options, cell("wine-exec"))])
     assert (settings.docker.image, settings.docker.user) == ("python:3.13", "1000")
     assert settings.wine == Path("/opt/wine")
 
 
 def test_what_variables_say_stays_with_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CROSSEXEC_WINE", "/opt/wine")
-    assert flags_of(parsed(), "wine-exec") == ()
+    assert flags_of(parsed(), cell("wine-exec")) == ()
     assert settings_of(()).wine == Path("/opt/wine")
 
 
@@ -146,7 +161,7 @@ def test_a_suite_of_the_package_is_found_wherever_one_is(
 
 
 def spec(**fields: object) -> CellSpec:
-    key = CellKey("docker", "crossexec", "3.11", "path", str(fields.pop("shard", "")))
+    key = CellKey("docker", "python", "3.11", "path", str(fields.pop("shard", "")))
     return CellSpec(key=key, suite="suites/path", ships=False, **fields)  # type: ignore[arg-type]
 
 
@@ -171,10 +186,10 @@ def test_one_worker_is_no_distribution(tmp_path: Path) -> None:
 
 def test_logs_have_names_that_tell_them_apart() -> None:
     keys = [
-        CellKey("local", "crossexec", "3.11", "path"),
-        CellKey("local", "crossexec", "3.11", "shell", "1/2"),
-        CellKey(URL, "crossexec", "3.11", "path"),
-        CellKey("ws://127.0.0.1-9000", "crossexec", "3.11", "path"),
+        CellKey("local", "python", "3.11", "path"),
+        CellKey("local", "python", "3.11", "shell", "1/2"),
+        CellKey(URL, "python", "3.11", "path"),
+        CellKey("ws://127.0.0.1-9000", "python", "3.11", "path"),
     ]
     assert list(log_names(keys).values()) == [
         "local-path.log",
@@ -182,5 +197,5 @@ def test_logs_have_names_that_tell_them_apart() -> None:
         "ws-127.0.0.1-9000-path.log",
         "ws-127.0.0.1-9000-path-2.log",
     ]
-    other = CellKey("local", "crossexec", "3.13", "path")
+    other = CellKey("local", "python", "3.13", "path")
     assert log_names([keys[0], other])[other] == "local-path-py3.13.log"

@@ -23,7 +23,7 @@ def _cell(
     python: str = "3.13",
 ) -> Cell:
     return Cell(
-        key=CellKey(environment, "crossexec", python, suite.rpartition("/")[2], shard),
+        key=CellKey(environment, "python", python, suite.rpartition("/")[2], shard),
         status=status,
         cases=tuple(Case(name, Outcome.PASSED, seconds) for name, seconds in cases.items()),
         rerun=("pytest", suite),

@@ -17,7 +17,7 @@ def cell(*outcomes: str, suite: str = "path", status: CellStatus = FINISHED) -> 
     cases = tuple(Case(f"t.py::test_{n}", Outcome(outcome), 0.1) for n, outcome in enumerate(outcomes))
     unavailable = status == CellStatus.UNAVAILABLE
     return Cell(
-        CellKey("docker", "crossexec", "3.13", suite),
+        CellKey("docker", "python", "3.13", suite),
         status,
         cases,
         reason="no daemon" if unavailable else "",

@@ -1,0 +1,140 @@
+"""The released exec-server in a container that is made for it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from executors.transport import unix
+from harness.docker import caches, containers
+from harness.docker.containers import Plan
+from harness.docker.daemon import Daemon, open_daemon
+from harness.docker.errors import DockerFailed
+from harness.docker.folder import run_folder
+from harness.docker.image import default_tag
+from harness.docker.launch import (
+    SOCKETS,
+    Launched,
+    Parts,
+    facts_of,
+    gid_of,
+    image_parts,
+    started,
+    uid_of,
+)
+from harness.docker.leftovers import remove_leftovers
+from harness.environments.base import Availability, Running
+from harness.environments.docker import DockerEnvironment, docker_cache
+from harness.executor_kinds.codex import program
+from harness.executor_kinds.codex.checks import available, check_version, failures_told
+from harness.executor_kinds.codex.local import GUARD, runs_here
+from harness.executor_kinds.codex.program import Program
+from harness.executor_kinds.codex.release import LINUX
+from harness.progress import SILENT, Progress
+from harness.settings import Settings
+
+_VENDOR: Final = "/opt/codex"
+# /tmp may be written to by what runs in a sandbox.
+_HOME: Final = "/run/codex-home"
+
+
+class CodexDocker(DockerEnvironment):
+    """Runs it as :class:`DockerEnvironment` runs this package's executor; the program is mounted read only.
+
+    It speaks TCP alone, which nobody reaches in a container without a network: a program of the standard
+    library passes on what comes over a socket in a shared folder.
+
+    :param settings: which program, and about containers.
+    """
+
+    is_discarded = True
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings.docker)
+        self._given = settings.codex_binary
+
+    def available(self) -> Availability:
+        name = self._options.container
+        if name is not None:
+            return Availability(
+                False,
+                f"the released exec-server is not run in a container that is there, such as {name}",
+                "leave out --docker-container",
+            )
+        found = super().available()
+        return found and (runs_here() or available(self._given, LINUX))
+
+    def prepare(self, progress: Progress) -> None:
+        super().prepare(progress)
+        with failures_told(), program.program(self._given, LINUX, progress):
+            pass
+
+    @asynccontextmanager
+    async def start(self) -> AsyncIterator[Running]:
+        with failures_told():
+            async with super().start() as up:
+                yield check_version(up)
+
+    @contextmanager
+    def _launched(self) -> Iterator[Launched]:
+        cache = docker_cache()
+        with open_daemon() as daemon:
+            remove_leftovers(daemon)
+            with (
+                caches.images_in_use(cache),
+                image_parts(daemon, self._options, cache, SILENT) as parts,
+                program.program(self._given, LINUX, SILENT) as found,
+                run_folder() as folder,
+                self._container(daemon, parts, found, folder) as up,
+            ):
+                yield up
+
+    @contextmanager
+    def _container(self, daemon: Daemon, parts: Parts, found: Program, folder: Path) -> Iterator[Launched]:
+        if not parts.is_mounted:
+            raise DockerFailed(
+                "the released exec-server cannot be brought into a container of a daemon that shares no "
+                "files with this machine; use a daemon of this machine, as root or as --docker-user"
+            )
+        shared = {SOCKETS: folder / "s", _HOME: folder / "h"}
+        for path in shared.values():
+            path.mkdir(mode=0o700)
+            if os.getuid() == 0:
+                os.chown(path, uid_of(parts.user), gid_of(parts.user))
+        socket = f"{SOCKETS}/e"
+        python = [parts.python.program, "-I", "-S", "-B", "-X", "utf8"]
+        plan = Plan(
+            parts.image,
+            [*python, "-c", GUARD.read_text("utf-8"), f"{_VENDOR}/{LINUX.program}", _HOME, socket],
+            parts.user,
+            self._options,
+            {_VENDOR: found.vendor, **shared},
+            frozenset(shared),
+            remove_at_end=True,
+        )
+        ended: list[Any] = []
+        with (
+            containers.created(daemon, plan) as id,
+            started(
+                containers.attach(daemon, id),
+                folder / "executor.log",
+                b"",
+                lambda: containers.start(daemon, id),
+                lambda: ended.append(id),
+            ),
+        ):
+            facts = {
+                "container": id[:12],
+                "image": self._options.image or default_tag(),
+                "network": self._options.network,
+                "codex program": found.origin,
+            }
+            yield Launched(
+                unix.format_url(str(folder / "s/e")),
+                folder / "executor.log",
+                facts_of(daemon, parts.python) | facts,
+                lambda: bool(ended),
+            )

@@ -1,0 +1,105 @@
+"""The Windows build of the released exec-server, under Wine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Final
+
+from harness.environments.base import Availability, Running, running
+from harness.environments.blocking import in_thread
+from harness.environments.child import start_child
+from harness.environments.wine import WineEnvironment, errors_told, facts_of
+from harness.executor_kinds.codex import program
+from harness.executor_kinds.codex.checks import available, check_version, failures_told
+from harness.executor_kinds.codex.program import Program
+from harness.executor_kinds.codex.release import WINDOWS
+from harness.progress import SILENT, Progress
+from harness.wine.host_view import HostView
+from harness.wine.machine import Machine
+from harness.wine.prefix import remove_devices
+from harness.wine.workplace import Workplace
+
+_FOLDER: Final = "codex"
+_HOME: Final = "codex-home"
+# Wine 8 has none, and the program does not start without.
+_RANDOM: Final = "bcryptprimitives.dll"
+_STUBS: Final = "windows/*/WindowsPowerShell/v1.0/powershell.exe"
+
+
+class CodexWine(WineEnvironment):
+    """Runs it as :class:`WineEnvironment` runs this package's executor, on the same Windows machine but for a
+    program that would mislead it: Wine's ``powershell.exe`` prints nothing and exits with 0, and the released
+    exec-server takes it for the shell.
+
+    :param settings: which program, which Wine and which Windows Python.
+    """
+
+    def available(self) -> Availability:
+        found = super().available()
+        return found and available(self.settings.codex_binary, WINDOWS)
+
+    def prepare(self, progress: Progress) -> None:
+        super().prepare(progress)
+        with failures_told(), program.program(self.settings.codex_binary, WINDOWS, progress):
+            pass
+
+    @asynccontextmanager
+    async def start(self) -> AsyncIterator[Running]:
+        with failures_told(), errors_told():
+            async with (
+                in_thread(program.program(self.settings.codex_binary, WINDOWS, SILENT)) as found,
+                in_thread(self._equipped(found)) as (machine, place),
+            ):
+                log = place.folder / "executor.log"
+                command = [rf"C:\{_FOLDER}\{WINDOWS.program}".replace("/", "\\"), "exec-server"]
+                async with start_child(
+                    [str(machine.wine.loader), *command, "--listen", "ws://127.0.0.1:0"],
+                    log=log,
+                    env=machine.wine.environment(place) | {"CODEX_HOME": rf"C:\{_HOME}"},
+                    cwd=place.drive_c,
+                    ends_with_input=False,
+                ) as child:
+                    remove_devices(place.prefix)
+                    facts = facts_of(machine, place) | {"codex program": found.origin}
+                    async with running(
+                        self.name,
+                        child.url,
+                        is_remote=True,
+                        log=log,
+                        facts=facts,
+                        host_view=HostView(place.drive_c),
+                        has_ended=child.has_ended,
+                        is_discarded=True,
+                    ) as up:
+                        yield check_version(up)
+
+    @contextmanager
+    def _equipped(self, found: Program) -> Iterator[tuple[Machine, Workplace]]:
+        with self.worker() as (machine, place):
+            _link(found.vendor, place.drive_c / _FOLDER)
+            (place.drive_c / _HOME).mkdir()
+            for stub in place.drive_c.glob(_STUBS):
+                stub.unlink()
+            own = next(place.drive_c.glob(f"Python*/{_RANDOM}"), None)
+            if own is not None and not (place.drive_c / "windows/system32" / _RANDOM).exists():
+                beside = place.drive_c / _FOLDER / Path(WINDOWS.program).parent / _RANDOM
+                if not beside.exists():
+                    shutil.copy2(own, beside)
+            yield machine, place
+
+
+def _link(source: Path, target: Path) -> None:
+    """Makes a tree of the same files; copies, where there can be no hard links."""
+
+    def copy(each: str, to: str) -> str:
+        try:
+            os.link(each, to)
+        except OSError:
+            shutil.copy2(each, to)
+        return to
+
+    shutil.copytree(source, target, copy_function=copy)

@@ -1,0 +1,53 @@
+"""The page of what another executor does differently."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.matrix.model import Case, Cell, CellKey, CellStatus, Outcome, Results
+from harness.matrix.report.differences import differences_page
+
+_GAP = "a | b"
+
+
+def cell(environment: str, *cases: Case, executor: str = "codex", suite: str = "shell") -> Cell:
+    return Cell(CellKey(environment, executor, "3.13", suite), CellStatus.FINISHED, cases)
+
+
+def results(*cells: Cell) -> Results:
+    return Results(
+        started="2026-01-31T00:00:00Z", seconds=1.0, command=(), commit="", machine={}, cells=cells
+    )
+
+
+def gap(test: str, owner: str = "codex") -> Case:
+    return Case(test, Outcome.GAP, 0.1, reason=_GAP, owner=owner)
+
+
+def test_a_difference_is_one_row_with_what_shows_it() -> None:
+    page = differences_page(
+        [
+            results(cell("local", gap("t.py::test_a[x y]"), gap("t.py::test_b"))),
+            results(cell("docker", gap("t.py::test_b"), Case("t.py::test_c", Outcome.PASSED, 0.1))),
+        ],
+        "codex",
+    )
+    row = r"| a \| b | 2 | 1 | `pytest --env=local --executor=codex -rx 't.py::test_a[x y]'` |"
+    assert row in page.splitlines()
+    assert "| local | 0 | 2 | 0 | 0 | 0 |" in page and "| docker | 1 | 1 | 0 | 0 | 0 |" in page
+
+
+def test_gaps_of_others_are_no_difference_and_missing_features_are_told() -> None:
+    reason = "needs_feature: the executor codex has no resize: a terminal"
+    page = differences_page(
+        [results(cell("local", gap("t.py::test_a", "wine"), Case("t.py::d[1]", Outcome.SKIPPED, 0, reason)))],
+        "codex",
+    )
+    assert _GAP.replace("|", "\\|") not in page
+    assert "| resize | a terminal can get another size, by process/resize | 1 | `t.py::d` |" in page
+    assert "| local | 0 | 0 | 1 | 1 | 0 |" in page
+
+
+def test_without_a_run_there_is_no_page() -> None:
+    with pytest.raises(LookupError, match="no cell with executor codex"):
+        differences_page([results(cell("local", executor="python"))], "codex")
