@@ -387,6 +387,19 @@ async def test_all_connections_can_be_cut_by_hand() -> None:
         assert made.proxy.counts.cuts == 3
 
 
+@DIRECTIONS
+@HOWS
+async def test_nothing_passes_after_a_cut_by_hand(direction: Direction, how: How) -> None:
+    async with scene() as made:
+        ends = await made.pair()
+        assert made.proxy.cut(how) == 1
+        # It is there before the proxy has come to stop.
+        ends[direction].writer.write(frame())
+        assert await ends[other(direction)].until_ended() == str(how)
+        assert ends[other(direction)].received == b""
+        assert made.proxy.counts.connections[0].passed(direction).frames == 0
+
+
 async def test_several_rules_each_do_theirs_once() -> None:
     rules = (
         Rule(after(UP, 1), Hold(frozenset([UP]))),
