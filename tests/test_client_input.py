@@ -14,7 +14,7 @@ from harness.client.input import _MAX_UNANSWERED, InputQueue
 
 pytestmark = pytest.mark.anyio
 
-SECONDS = 20
+SECONDS = 60
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from harness.client.links import Link, open_websocket
 
 pytestmark = pytest.mark.anyio
 
-SECONDS = 30
+SECONDS = 60
 
 
 @pytest.fixture(scope="module")

@@ -282,7 +282,7 @@ with blocking_context(LocalEnvironment().start()) as up, sync_client(up.connect(
         async def ended() -> None:
             gone = asyncio.Event()
             asyncio.get_running_loop().add_reader(executor, gone.set)
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 await gone.wait()
 
         asyncio.run(ended())
@@ -326,6 +326,6 @@ with blocking_context(outer()):
         print("interrupted")
 """
     result = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=30
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60
     )
     assert (result.stdout, result.stderr) == ("left\ninterrupted\n", "")

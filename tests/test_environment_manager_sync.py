@@ -12,7 +12,7 @@ from harness.environments.local import LocalEnvironment
 from harness.environments.manager import EnvironmentUnavailable, EnvironmentUnknown
 from harness.environments.manager_sync import manage_sync
 
-SECONDS = 30
+SECONDS = 60
 PYTHON = [sys.executable, "-I", "-c"]
 SLEEP = [*PYTHON, "import time; time.sleep(600)"]
 

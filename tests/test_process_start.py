@@ -172,7 +172,7 @@ async def test_no_descriptor_but_the_standard_streams(lab: Lab, how: dict[str, b
     given, other = os.pipe()
     os.set_inheritable(given, True)
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             # Descriptors that this process was given by its own parent stay here, too.
             from executors.process.posix import keep_descriptors
 

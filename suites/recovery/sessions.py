@@ -11,7 +11,7 @@ from fixtures.faults_fixture import Faults
 from fixtures.wire import JsonObject, Wire
 from suites.process.conversation import Conversation
 
-RESUME_SECONDS = 30.0
+RESUME_SECONDS = 60.0
 
 
 def initialize(wire: Wire, **params: Any) -> JsonObject:
@@ -58,7 +58,7 @@ class Sessions:
     def resume(self, session_id: str, **params: Any) -> Conversation:
         """Resumes a session, as soon as the executor has noticed that its last connection has ended.
 
-        :raises RpcError: it was refused for another reason, or is still attached after 30 seconds.
+        :raises RpcError: it was refused for another reason, or is still attached after 60 seconds.
         """
         wire = self.faults.open_wire()
         deadline = time.monotonic() + RESUME_SECONDS

@@ -194,7 +194,7 @@ def test_a_first_connection_is_not_tried_again(faults: Faults) -> None:
 
 def failed(client: SyncClient, process: SyncProcess) -> SessionLost:
     """Waits until the session is lost; everything has to fail with the one reason then."""
-    lost = client.wait_lost(timeout=30)
+    lost = client.wait_lost(timeout=60)
     assert client.state is State.FAILED
     for call in (
         lambda: status(client),

@@ -19,7 +19,7 @@ from harness.environments.local import LocalEnvironment
 from harness.environments.manager import EnvironmentManager
 from tests.support.fake_executor import HANDSHAKE
 
-SECONDS = 30
+SECONDS = 60
 USERS = 100
 PYTHON = [sys.executable, "-I", "-c"]
 SLEEP = [*PYTHON, "import time; time.sleep(600)"]

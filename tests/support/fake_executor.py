@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosed
 
 from harness.client import Client, LinkOptions, RecoveryOptions, connect
 
-SECONDS = 30
+SECONDS = 60
 HANDSHAKE = {
     "sessionId": "s",
     "environmentInfo": {"shell": {"name": "sh", "path": "/bin/sh"}, "cwd": "file:///"},

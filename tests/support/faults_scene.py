@@ -12,7 +12,7 @@ from websockets.frames import Frame, Opcode
 
 from fixtures.faults import CLEAR, DOWN, UP, ChaosProxy, Direction, Plan, script
 
-SECONDS = 20
+SECONDS = 60
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 ANSWER = b"HTTP/1.1 101 Switching Protocols\r\n\r\n"
 

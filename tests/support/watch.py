@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-SECONDS = 20.0
+SECONDS = 60.0
 """How long a test waits for an event before it calls it missing; no test passes by it."""
 
 
