@@ -325,28 +325,28 @@ async def test_ending_a_process_through_a_cut(line: tuple[Relay, Client]) -> Non
 
 
 def test_blocking_callers_have_the_same() -> None:
-    with (
-        blocking_context(LocalEnvironment().start()) as up,
-        blocking_context(relay(up.url)) as path,
-        connect_sync(path.url, recovery=RecoveryOptions(give_up_seconds=3)) as client,
-    ):
-        process = client.start([*NUMBERS, "100"])
-        events = process.events()
-        data = b""
-        for event in events:
-            if isinstance(event, OutputEvent):
-                data += event.data
-                if client.recovered == 0 and client.state is State.CONNECTED:
-                    client._loop._loop.call_soon_threadsafe(path.cut)
-        assert data.split() == [b"%d" % number for number in range(100)]
-        assert (client.generation, client.state) == (client.recovered + 1, State.CONNECTED)
-        path.refuses = True
-        client._loop._loop.call_soon_threadsafe(path.cut)
-        with pytest.raises(CallTimeout):
-            client.wait_lost(timeout=0.1)
-        with pytest.raises(CallTimeout):
-            client.call(ENVIRONMENT_STATUS, Empty(), timeout=0.1)
-        with pytest.raises(SessionLost, match="not resumed within 3 s"):
-            client.files.write_file("file:///x", b"")
-        assert client.wait_lost().why.startswith("not resumed")
-        assert client.state is State.FAILED
+    with blocking_context(LocalEnvironment().start()) as up, blocking_context(relay(up.url)) as path:
+        with connect_sync(path.url) as client:
+            process = client.start([*NUMBERS, "100", "wait"], stdin=True)
+            data = b""
+            for event in process.events():
+                if isinstance(event, OutputEvent):
+                    if not data:
+                        client._loop._loop.call_soon_threadsafe(path.cut)
+                    data += event.data
+                    if data.endswith(b"\n99\n"):
+                        # It is answered over the next connection: the cut is made up for then.
+                        process.write(b"\n")
+            assert data.split() == [b"%d" % number for number in range(100)]
+            assert (client.generation, client.recovered, client.state) == (2, 1, State.CONNECTED)
+        with connect_sync(path.url, recovery=RecoveryOptions(give_up_seconds=3)) as client:
+            path.refuses = True
+            client._loop._loop.call_soon_threadsafe(path.cut)
+            with pytest.raises(CallTimeout):
+                client.wait_lost(timeout=0.1)
+            with pytest.raises(CallTimeout):
+                client.call(ENVIRONMENT_STATUS, Empty(), timeout=0.1)
+            with pytest.raises(SessionLost, match="not resumed within 3 s"):
+                client.files.write_file("file:///x", b"")
+            assert client.wait_lost().why.startswith("not resumed")
+            assert client.state is State.FAILED
