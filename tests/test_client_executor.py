@@ -348,7 +348,8 @@ async def test_a_stopped_executor_counts_as_lost() -> None:
     async with asyncio.timeout(SECONDS), AsyncExitStack() as stack:
         up = await stack.enter_async_context(LocalEnvironment().start())
         script = [*PYTHON, "import os; print(os.getppid())"]
-        options = LinkOptions(ping_seconds=0.1, pong_seconds=0.1)
+        # Before it is stopped, it may be as slow as that.
+        options = LinkOptions(ping_seconds=1, pong_seconds=1)
         no_recovery = RecoveryOptions(enabled=False)
         client = await stack.enter_async_context(connect(up.url, options=options, recovery=no_recovery))
         pid = int((await client.run(script)).stdout)

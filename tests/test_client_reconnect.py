@@ -186,14 +186,14 @@ async def test_a_slow_consumer_is_there(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(WebSocketLink, "send_user_specific_ping", counted)
     flood = [*PYTHON, "import sys\nfor n in range(64): sys.stdout.buffer.write(bytes(1048576))"]
-    with Executor("--ping-seconds", "0.3") as executor:
-        options = LinkOptions(ping_seconds=0.1, pong_seconds=0.1)
+    with Executor("--ping-seconds", "1") as executor:
+        options = LinkOptions(ping_seconds=0.75, pong_seconds=0.75)
         limits = BufferLimits(pause_bytes=MIB)
         async with connect(executor.url, options=options, limits=limits) as client:
             process = await client.start(flood)
             paused = 0
-            # Several times as long as the executor waits for a word.
-            while paused < 20:
+            # Three times as long as the executor waits for a word.
+            while paused < 8:
                 paused += await pings.get()
             assert len((await process.communicate()).stdout) == 64 * MIB
             assert client.recovered == 0

@@ -333,7 +333,8 @@ def test_the_end_of_the_executor_ends_those_that_wait() -> None:
 
 
 def test_a_silent_connection_is_given_up_and_its_session_can_be_resumed() -> None:
-    with Executor("--ping-seconds", "0.2") as executor:
+    # The blocking client that comes back answers none either while it does something else.
+    with Executor("--ping-seconds", "2") as executor:
         one = Returning(executor)
         one.client.start("p", "sh", "-c", "read x; echo $x", pipeStdin=True)
         silent = one.client

@@ -359,7 +359,8 @@ def test_what_follows_a_breach_is_not_done(executor: Executor, tmp_path: Path) -
 
 
 def test_a_silent_client_is_pinged_and_then_dropped() -> None:
-    with Executor("--ping-seconds", "0.1") as executor, websocket(executor.url) as ws:
+    # As long is this side given to answer.
+    with Executor("--ping-seconds", "1") as executor, websocket(executor.url) as ws:
         for _ in range(3):
             ping = ws.receive_frame()
             assert ping is not None
