@@ -64,7 +64,7 @@ async def test_a_resume_that_is_never_answered() -> None:
     four_seconds = RecoveryOptions(give_up_seconds=4, retry_seconds=0.02)
     async with fake(script.answer, greet=script.greet, recovery=four_seconds, open_seconds=0.8) as client:
         await script.drop()
-        with pytest.raises(SessionLost, match="not resumed within 4 s.*no answer to the handshake in time"):
+        with pytest.raises(SessionLost, match=r"not resumed within 4 s.*no answer to the handshake in time"):
             await status(client)
         # Each attempt had its own time.
         assert 3 <= len(script.servers) <= 7

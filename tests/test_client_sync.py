@@ -171,9 +171,7 @@ def test_a_lost_executor_fails_the_waiting_call() -> None:
         # It ends by itself with the executor, which holds the other end of its input.
         process = client.start(COPY, stdin=True)
         os.kill(pid, signal.SIGKILL)
-        with pytest.raises(
-            SessionLost, match=r"no close frame.*not resumed within 2 s.*ConnectionRefused"
-        ):
+        with pytest.raises(SessionLost, match=r"no close frame.*not resumed within 2 s.*ConnectionRefused"):
             process.wait()
     Path(up.workspace_root.to_native(up.platform)).rmdir()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import socket
 import struct
@@ -388,6 +389,31 @@ async def test_all_connections_can_be_cut_by_hand() -> None:
         await made.proxy.until(lambda counts: counts.open == 0)
         assert made.proxy.cut() == 0
         assert made.proxy.counts.cuts == 3
+
+
+async def test_a_connection_that_ends_by_itself_takes_no_cut_from_the_others() -> None:
+    chaos = next(
+        chaos
+        for chaos in (Chaos(seed, cuts=1) for seed in itertools.count())
+        if chaos(1).rules[0].at.direction is UP and chaos(1).rules[0].at.byte > 1000
+    )
+    async with scene() as made:
+        made.proxy.script(chaos)
+        for _ in range(3):
+            ends = await made.pair()
+            await ends[UP].close()
+            assert await ends[DOWN].until_ended() == "fin"
+            await ends[DOWN].close()
+            await made.proxy.until(lambda counts: counts.open == 0)
+        ends = await made.pair()
+        await ends[UP].send(frame(chaos.bytes))
+        await ends[DOWN].until_ended()
+        assert made.proxy.counts.cuts == 1
+        assert len(ends[DOWN].received) == chaos(1).rules[0].at.byte - len(REQUEST)
+        # After its cuts it leaves them alone.
+        ends = await made.pair()
+        await ends[UP].send(frame(chaos.bytes))
+        await ends[DOWN].until_received(frame(chaos.bytes))
 
 
 @DIRECTIONS
