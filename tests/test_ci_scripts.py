@@ -127,6 +127,12 @@ class TestSetup:
         assert ready.run("ci/setup").returncode == 0
         assert len(ready.calls()) == 1
 
+    def test_makes_it_where_tox_has_left_a_file_of_that_name(self, project: Project) -> None:
+        project.command("python3", PYTHON.replace("VERSION", "3.12"))
+        (project.root / ".venv").write_text(".tox/py312\n")
+        assert project.run("ci/setup").returncode == 0
+        assert (project.root / ".venv/bin/python").exists()
+
     def test_a_failed_install_is_told_and_tried_again(self, project: Project) -> None:
         project.command("python3", PYTHON.replace("VERSION", "3.12"))
         (project.root / "fail-pip").touch()

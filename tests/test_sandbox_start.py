@@ -465,7 +465,8 @@ def test_over_the_wire(executor: Executor, client: Client, tmp_path: Path) -> No
     sandbox = managed((tmp_path, "write"))
     if not client.call("environment/info")["capabilities"]["sandbox"]:
         pytest.skip("no sandbox holds here")
-    started = client.start("p", "touch", "/tmp/new-by-a-test", sandbox=sandbox)
+    outside = f"/tmp/new-by-a-test-{os.urandom(8).hex()}"
+    started = client.start("p", "touch", outside, sandbox=sandbox)
     assert started["sandboxType"] == "linuxSeccomp"
     assert started["sandboxBackend"] in ("landlock", "bubblewrap")
     exited = client.wait_for("process/exited", "p")
@@ -473,7 +474,7 @@ def test_over_the_wire(executor: Executor, client: Client, tmp_path: Path) -> No
     client.wait_for("process/closed", "p")
     assert client.call("process/read", processId="p")["sandboxDenied"] is True
     assert client.run("q", "touch", str(tmp_path / "new"), sandbox=sandbox)[0] == 0
-    assert not Path("/tmp/new-by-a-test").exists()
+    assert not Path(outside).exists()
 
 
 def test_a_connection_that_ends_in_the_first_proof_leaves_nothing(tmp_path: Path) -> None:
