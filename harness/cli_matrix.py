@@ -30,7 +30,7 @@ from harness.matrix.run import run_here
 from harness.matrix.selection import SelectionError, Wanted, select
 from harness.matrix.spec import CellSpec, locate
 from harness.matrix.summary import counted, duration, outcome_words, printable
-from harness.matrix.verdict import failures
+from harness.matrix.verdict import failures, judged
 from harness.matrix.workers import processors
 from harness.progress import show_progress
 
@@ -70,7 +70,7 @@ async def matrix(options: argparse.Namespace) -> int:
     except (DefinitionError, SelectionError) as error:
         raise UsageError(str(error)) from error
     with collected() as interrupts:
-        cells = await _run(plan, interrupts)
+        cells = judged(await _run(plan, interrupts), plan.definition, options.executor or ())
         results = Results(
             started=began.isoformat(timespec="seconds").replace("+00:00", "Z"),
             seconds=round(time.monotonic() - clock, 3),

@@ -14,12 +14,16 @@ if TYPE_CHECKING:
 
 CLOSE_STDIN: Final = "close-stdin"
 RESIZE: Final = "resize"
+ACKNOWLEDGE: Final = "acknowledge"
+SESSION_RETENTION: Final = "session-retention"
 LOSSLESS_NAMES: Final = "lossless-names"
 SANDBOX_NAMES: Final = "sandbox-names"
 
 FEATURES: Final[Mapping[str, str]] = {
     CLOSE_STDIN: "the standard input of a process can be ended, by process/closeStdin",
     RESIZE: "a terminal can get another size, by process/resize",
+    ACKNOWLEDGE: "no output is lost with a connection, however much it is: by process/acknowledge",
+    SESSION_RETENTION: "a client chooses how long its session may be without a connection, by retentionMs",
     LOSSLESS_NAMES: "a listing has the exact URI of a name that is no text",
     SANDBOX_NAMES: "the capabilities tell which sandboxes hold on this machine",
 }
@@ -29,6 +33,8 @@ missing feature but a known gap."""
 _ANNOUNCED: Final[Mapping[str, Callable[[Capabilities], bool]]] = {
     CLOSE_STDIN: lambda told: told.process_close_stdin,
     RESIZE: lambda told: told.process_resize,
+    ACKNOWLEDGE: lambda told: told.process_acknowledge,
+    SESSION_RETENTION: lambda told: told.session_resume,
 }
 
 

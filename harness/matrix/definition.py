@@ -47,6 +47,17 @@ class EnvironmentCells(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
         return float(self.allowed_gaps.removesuffix("%")) / 100
 
 
+class ExecutorCells(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
+    """One executor of the matrix.
+
+    :ivar name: a kind of executor that ``--executor`` knows.
+    :ivar required: what goes wrong with it makes the run fail; if not, only where ``--executor`` names it.
+    """
+
+    name: str
+    required: bool = True
+
+
 class CheckJob(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
     """A job of CI beside the matrix.
 
@@ -86,7 +97,7 @@ class Definition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
 
     :ivar environments: by the names that ``--env`` knows.
     :ivar suites: path of the tests of each suite, relative to the current directory.
-    :ivar executors: kinds of executor that all of it is run with, by the names that ``--executor`` knows.
+    :ivar executors: what all of it is run with; a name alone is that of one that is required.
     :ivar pythons: versions of the Pythons that run the tests; empty for the one that runs the matrix.
     :ivar timings: file with the times that shards are cut by, relative to the current directory.
     :ivar pytest: further arguments of every run of pytest.
@@ -95,11 +106,17 @@ class Definition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
 
     environments: dict[str, EnvironmentCells]
     suites: dict[str, str]
-    executors: tuple[str, ...] = (OWN,)
+    executors: tuple[str | ExecutorCells, ...] = (OWN,)
     pythons: tuple[str, ...] = ()
     timings: str | None = None
     pytest: tuple[str, ...] = ()
     ci: Ci = Ci()
+
+    @property
+    def executor_cells(self) -> dict[str, ExecutorCells]:
+        """The executors by their names."""
+        cells = [ExecutorCells(each) if isinstance(each, str) else each for each in self.executors]
+        return {each.name: each for each in cells}
 
 
 def load_definition(file: Path | None) -> Definition:
@@ -134,9 +151,11 @@ def _check(definition: Definition, file: Path) -> None:
                     f"{file}: environment {name} has a suite {suite!r} that stands not under [suites]; "
                     f"there are {', '.join(definition.suites)}"
                 )
-    for name in definition.executors:
+    for name in definition.executor_cells:
         if name not in EXECUTORS:
             raise DefinitionError(f"{file}: there is no executor {name!r}; there are {', '.join(EXECUTORS)}")
+    if len(definition.executor_cells) < len(definition.executors):
+        raise DefinitionError(f"{file}: an executor stands twice in executors")
     for what, entries in (
         ("environment", definition.environments),
         ("suite", definition.suites),

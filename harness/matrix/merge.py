@@ -141,6 +141,7 @@ def _join(key: CellKey, group: Sequence[Cell]) -> Cell:
         variables=_joined(cell.variables for cell in group),
         versions=_joined(cell.versions for cell in group),
         cut="",
+        required=any(cell.required for cell in group),
     )
 
 

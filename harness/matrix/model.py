@@ -36,7 +36,7 @@ class Outcome(StrEnum):
 
     @property
     def is_bad(self) -> bool:
-        """Whether it makes the run fail."""
+        """Whether it makes the run fail, where its cell is required."""
         return self in (Outcome.FAILED, Outcome.ERROR)
 
 
@@ -139,6 +139,7 @@ class Cell(msgspec.Struct, frozen=True):
     :ivar variables: environment variables that belong to *rerun*.
     :ivar versions: of what mattered in it: executor, Python, Wine, image, shell and the like.
     :ivar cut: tells one division into shards from another; parts of two divisions are not to be merged.
+    :ivar required: what goes wrong in it makes the run fail.
     """
 
     key: CellKey
@@ -152,9 +153,15 @@ class Cell(msgspec.Struct, frozen=True):
     variables: dict[str, str] = {}
     versions: dict[str, str] = {}
     cut: str = ""
+    required: bool = True
 
     def counts(self) -> Counter[Outcome]:
         return Counter(case.outcome for case in self.cases)
+
+    @property
+    def is_bad(self) -> bool:
+        """Whether something went wrong in it."""
+        return self.status == CellStatus.BROKEN or any(outcome.is_bad for outcome in self.counts())
 
 
 class Results(msgspec.Struct, frozen=True, kw_only=True):
@@ -191,11 +198,7 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def failed(self) -> bool:
         """Whether the run has to end with an exit status that is not 0, interruption aside."""
-        return (
-            bool(self.failures)
-            or any(cell.status == CellStatus.BROKEN for cell in self.cells)
-            or any(outcome.is_bad for outcome in self.counts())
-        )
+        return bool(self.failures) or any(cell.required and cell.is_bad for cell in self.cells)
 
 
 def read_results(path: Path) -> Results:

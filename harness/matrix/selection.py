@@ -51,7 +51,7 @@ def select(definition: Definition, wanted: Wanted, own_python: str) -> list[Cell
     :param own_python: version of the Python that runs the tests where nothing else is said.
     :raises SelectionError: something of it does not exist, or no cell is left.
     """
-    executors = wanted.executors or definition.executors
+    executors = wanted.executors or tuple(definition.executor_cells)
     urls = [name for name in executors if is_url(name)]
     if urls:
         if wanted.environments is not None or len(urls) < len(executors):
@@ -101,7 +101,7 @@ def _environments(definition: Definition, named: Sequence[str] | None) -> Mappin
 
 def _executors_in(environment: str, wanted: Wanted, definition: Definition) -> Sequence[str]:
     if wanted.executors is None:
-        return (TOLD,) if is_url(environment) else definition.executors
+        return (TOLD,) if is_url(environment) else tuple(definition.executor_cells)
     return wanted.executors
 
 

@@ -45,7 +45,7 @@ class Square:
 
     @property
     def is_bad(self) -> bool:
-        """Whether it makes the run fail."""
+        """Whether something went wrong in it."""
         return bool(self.bad) or CellStatus.BROKEN in self.statuses
 
 

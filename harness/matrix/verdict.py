@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
+
+import msgspec
 
 from harness.executor_kinds import EXECUTORS, OWN
 from harness.matrix.definition import Definition
 from harness.matrix.model import Cell, CellKey, CellStatus, Outcome
 
 _FOREIGN: Final = frozenset(EXECUTORS) - {OWN}
+
+
+def judged(cells: Iterable[Cell], definition: Definition, executors: Collection[str]) -> list[Cell]:
+    """Returns the cells, each with whether what goes wrong in it makes the run fail.
+
+    :param executors: that a person asked for: they are required, whatever the definition says.
+    """
+    optional = {name for name, each in definition.executor_cells.items() if not each.required}
+    optional -= frozenset(executors)
+    return [
+        msgspec.structs.replace(cell, required=False) if cell.key.executor in optional else cell
+        for cell in cells
+    ]
 
 
 def failures(

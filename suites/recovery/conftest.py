@@ -3,7 +3,6 @@
 import pytest
 
 from fixtures.faults_fixture import Faults
-from fixtures.target import RunningEnvironment
 from fixtures.workspace import Workspace
 from suites.recovery.sessions import Sessions
 
@@ -12,10 +11,3 @@ from suites.recovery.sessions import Sessions
 def sessions(faults: Faults, workspace: Workspace) -> Sessions:
     """Sessions below the typed client, whose processes run in the workspace."""
     return Sessions(faults, workspace.uri)
-
-
-@pytest.fixture
-def retention(env: RunningEnvironment) -> None:
-    """For tests that choose how long a session waits; skips where the executor has no such choice."""
-    if not env.info.capabilities.session_resume:
-        pytest.skip("the executor does not announce sessionResume")

@@ -300,7 +300,7 @@ def test_a_client_that_closes_in_order_ends_its_session(sessions: Sessions, pyth
     assert refusal(sessions.faults.open_wire(), session_id) == ErrorCode.INVALID_REQUEST
 
 
-@pytest.mark.usefixtures("retention")
+@pytest.mark.needs_feature("session-retention")
 def test_a_session_may_end_with_its_connection(sessions: Sessions, python: BoundPython) -> None:
     talk, session_id = sessions.open(retentionMs=0)
     pid = start(talk, python, SLEEP)
@@ -309,7 +309,7 @@ def test_a_session_may_end_with_its_connection(sessions: Sessions, python: Bound
     assert refusal(sessions.faults.open_wire(), session_id) == ErrorCode.INVALID_REQUEST
 
 
-@pytest.mark.usefixtures("retention")
+@pytest.mark.needs_feature("session-retention")
 @HOWS
 def test_a_session_that_nobody_resumes_in_time_ends_with_its_processes(
     sessions: Sessions, python: BoundPython, how: How
@@ -322,7 +322,7 @@ def test_a_session_that_nobody_resumes_in_time_ends_with_its_processes(
     assert refusal(sessions.faults.open_wire(), session_id) == ErrorCode.INVALID_REQUEST
 
 
-@pytest.mark.usefixtures("retention")
+@pytest.mark.needs_feature("session-retention")
 def test_a_resumed_session_has_its_whole_time_again(sessions: Sessions, python: BoundPython) -> None:
     talk, session_id = sessions.open(retentionMs=300)
     pid = start(talk, python, SLEEP)
@@ -335,7 +335,7 @@ def test_a_resumed_session_has_its_whole_time_again(sessions: Sessions, python: 
     assert fate(python, pid) == "gone"
 
 
-@pytest.mark.usefixtures("retention")
+@pytest.mark.needs_feature("session-retention")
 def test_whoever_resumes_may_choose_another_time(sessions: Sessions, python: BoundPython) -> None:
     talk, session_id = sessions.open()
     pid = start(talk, python, SLEEP)
@@ -345,7 +345,7 @@ def test_whoever_resumes_may_choose_another_time(sessions: Sessions, python: Bou
     assert fate(python, pid) == "gone"
 
 
-@pytest.mark.usefixtures("retention")
+@pytest.mark.needs_feature("session-retention")
 @pytest.mark.parametrize("asked", [0, 1, 300, 10**12, 10**30, None], ids=str)
 def test_the_executor_tells_how_long_a_session_may_wait(sessions: Sessions, asked: int | None) -> None:
     params = {} if asked is None else {"retentionMs": asked}
@@ -354,7 +354,7 @@ def test_the_executor_tells_how_long_a_session_may_wait(sessions: Sessions, aske
     assert granted == (longest if asked is None else min(asked, longest))
 
 
-@pytest.mark.usefixtures("retention")
+@pytest.mark.needs_feature("session-retention")
 @pytest.mark.parametrize("wrong", [-1, 0.5, "1", True], ids=str)
 def test_a_time_that_is_none_is_refused(sessions: Sessions, wrong: object) -> None:
     wire = sessions.faults.open_wire()
@@ -364,7 +364,7 @@ def test_a_time_that_is_none_is_refused(sessions: Sessions, wrong: object) -> No
     initialize(wire)
 
 
-@pytest.mark.usefixtures("retention")
+@pytest.mark.needs_feature("session-retention")
 def test_acknowledgements_that_make_no_sense_do_no_harm(sessions: Sessions, python: BoundPython) -> None:
     talk, _ = sessions.open(acknowledges=True)
     start(talk, python, ANSWER)

@@ -224,7 +224,7 @@ def test_it_gives_up_in_time(faults: Faults, python: BoundPython) -> None:
     assert client.state is State.FAILED
 
 
-@pytest.mark.usefixtures("retention")
+@pytest.mark.needs_feature("session-retention")
 def test_an_expired_session_is_told_at_once(faults: Faults, python: BoundPython) -> None:
     client = faults.connect(recovery=RecoveryOptions(retention_seconds=0.2, retry_seconds=0.02))
     process = client.start(python.argv("import os\nprint(os.getpid())\n" + SLEEP), stdin=True)

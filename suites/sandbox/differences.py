@@ -60,7 +60,7 @@ DIFFERENCES: Final[Table] = (
             "what no sandbox can mean is accepted, or fails as the program is started",
             executor="codex",
             version="0.169.0",
-            seconds=15,
+            seconds=8,
         ),
         [
             "test_refused.py::test_what_cannot_be_meant_is_refused[a field nobody knows]",
@@ -252,7 +252,7 @@ DIFFERENCES: Final[Table] = (
             executor="codex",
             version="0.169.0",
             env=["local", "docker"],
-            seconds=15,
+            seconds=8,
             sometimes=True,
         ),
         ["test_races.py::test_a_file_call_cannot_be_raced[*"],
@@ -262,5 +262,23 @@ DIFFERENCES: Final[Table] = (
             "what restricts is neither enforced nor refused", executor="codex", version="0.169.0"
         ),
         ["test_refused.py::test_what_restricts_is_enforced_or_refused[a pattern]"],
+    ),
+    (
+        pytest.mark.known_gap(
+            "where no sandbox can be made, a program is not refused: a helper is started, and fails",
+            executor="codex",
+            version="0.169.0",
+            env="docker",
+        ),
+        ["test_refused.py::test_what_restricts_is_enforced_or_refused[*"],
+    ),
+    (
+        pytest.mark.known_gap(
+            "what restricts the network alone is started where no sandbox is told of",
+            executor="codex",
+            version="0.169.0",
+            env="docker",
+        ),
+        ["test_refused.py::test_what_restricts_the_network_is_enforced_or_refused[*"],
     ),
 )

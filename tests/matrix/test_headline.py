@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.matrix.model import Case, CellStatus, Outcome, Results
+from harness.matrix.model import Case, CellKey, CellStatus, Outcome, Results
 from harness.matrix.report.headline import headline
 from tests.matrix.samples import case, cell, key, results, sample_results
 
@@ -16,6 +16,7 @@ def gaps(number: int, owner: str) -> list[Case]:
 FAILED = case("test_a", Outcome.FAILED)
 ERROR = case("test_b", Outcome.ERROR)
 FINE = case("test_c")
+OTHER = CellKey("local", "codex", "3.11", "path")
 AWAY = cell(key("docker"), status=CellStatus.UNAVAILABLE)
 
 
@@ -93,6 +94,39 @@ AWAY = cell(key("docker"), status=CellStatus.UNAVAILABLE)
             "bad",
             "1 failed in local; interrupted before the end.",
             id="interrupted-with-a-failure",
+        ),
+        pytest.param(
+            results(cell(cases=[FINE, *gaps(1, "wine")]), cell(OTHER, required=False, cases=[FAILED, ERROR])),
+            "warn",
+            "Everything that is required holds; beside that, 1 failed and 1 ended in error in local codex; "
+            "1 known gap, wine's.",
+            id="beside-what-is-required",
+        ),
+        pytest.param(
+            results(
+                cell(cases=[ERROR]), cell(OTHER, required=False, cases=[FAILED], status=CellStatus.BROKEN)
+            ),
+            "bad",
+            "1 ended in error in local python; beside what is required, 1 failed in local codex; path in "
+            "local codex could not be run to the end; everything else holds.",
+            id="both",
+        ),
+        pytest.param(
+            results(
+                cell(OTHER, required=False, cases=[FAILED]),
+                failures=("docker was named, and is unavailable.",),
+            ),
+            "bad",
+            "Every case that is required holds, yet the run fails: docker was named, and is unavailable.",
+            id="beside-another-failure",
+        ),
+        pytest.param(
+            results(
+                cell(OTHER, required=False, cases=[FAILED], status=CellStatus.INTERRUPTED), interrupted=True
+            ),
+            "warn",
+            "Interrupted after 1 case; beside what is required, 1 failed in local.",
+            id="interrupted-beside-what-is-required",
         ),
     ],
 )

@@ -102,6 +102,20 @@ def test_what_else_fails_is_told(matrix: MatrixFolder) -> None:
     assert failure in result.stdout
 
 
+def test_an_executor_that_is_not_required_fails_only_who_named_it(matrix: MatrixFolder) -> None:
+    gap = '@pytest.mark.known_gap("it was so", executor="python")\ndef test_closed():\n    pass\n'
+    matrix.suite("bad", f"import pytest\n{gap}def test_fails():\n    assert False\n")
+    matrix.define("bad", head='executors = [{ name = "python", required = false }]')
+    result = matrix.run()
+    assert result.returncode == 0, result.stdout + result.stderr
+    verdict = "Everything that is required holds; beside that, 2 failed in local."
+    assert result.stdout.splitlines()[0] == verdict
+    assert matrix.outcomes() == {"test_fails": "failed", "test_closed": "failed"}
+    summary = (matrix.folder / "matrix-results/summary.md").read_text()
+    assert "**2 FAILED**" in summary and "**FAILED** local (not required)" in summary
+    assert matrix.run("--executor=python").returncode == 1
+
+
 @pytest.mark.parametrize(
     ("source", "words"),
     [

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.cli_parser import make_parser
-from harness.matrix.definition import Definition, EnvironmentCells
+from harness.matrix.definition import Definition, DefinitionError, EnvironmentCells, load_definition
 from harness.matrix.model import CellKey
 from harness.matrix.preparation import flags_of, settings_of
 from harness.matrix.run import log_names
@@ -104,6 +104,24 @@ def test_many_machines_get_the_shards_of_the_definition() -> None:
     assert chosen(environments=["wine-exec"], suites=["path"], apart=True, shard="2/2") == [
         "wine-exec python py3.11 path 2/2"
     ]
+
+
+def test_a_definition_says_which_executors_are_required(tmp_path: Path) -> None:
+    file = tmp_path / "matrix.toml"
+    rest = '\n[suites]\npath = "p"\n[environments.local]\n'
+    file.write_text('executors = ["python", { name = "codex", required = false }]' + rest)
+    definition = load_definition(file)
+    assert chosen(definition) == ["local python py3.11 path", "local codex py3.11 path"]
+    required = {name: cells.required for name, cells in definition.executor_cells.items()}
+    assert required == {"python": True, "codex": False}
+    for wrong, word in (
+        ('["python", { name = "other" }]', "no executor 'other'"),
+        ('["python", { name = "python", required = false }]', "twice"),
+        ('[{ name = "python", wanted = false }]', "wanted"),
+    ):
+        file.write_text(f"executors = {wrong}{rest}")
+        with pytest.raises(DefinitionError, match=word):
+            load_definition(file)
 
 
 @pytest.mark.parametrize(

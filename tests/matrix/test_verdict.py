@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 
-from harness.matrix.definition import Definition, EnvironmentCells
+from harness.matrix.definition import Definition, EnvironmentCells, ExecutorCells
 from harness.matrix.model import Case, Cell, CellKey, CellStatus, Outcome
-from harness.matrix.verdict import failures
+from harness.matrix.verdict import failures, judged
+from tests.matrix.samples import results
 
 FINISHED = CellStatus.FINISHED
 
@@ -64,3 +66,32 @@ def test_what_is_unavailable_fails_only_where_it_was_named() -> None:
     why = "was asked for, and is unavailable: no daemon; start one"
     assert found(*cells, named=["docker"]) == [f"--env=docker {why}"]
     assert found(*cells, named=["docker"], pythons=["3.13"]) == [f"--env=docker --python=3.13 {why}"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [cell("failed"), cell("error"), cell(status=CellStatus.BROKEN)],
+    ids=["failed", "error", "broken"],
+)
+def test_an_executor_that_is_not_required_fails_only_whom_names_it(wrong: Cell) -> None:
+    definition = Definition(
+        {"docker": EnvironmentCells()},
+        {"path": "p"},
+        executors=("python", ExecutorCells("codex", required=False)),
+    )
+    other = msgspec.structs.replace(wrong, key=CellKey("docker", "codex", "3.13", "path"))
+    fine = cell("passed", suite="shell")
+
+    def fails(*cells: Cell, executors: Sequence[str] = ()) -> bool:
+        return results(*judged(cells, definition, executors)).failed
+
+    assert not fails(fine, other)
+    assert fails(fine, other, executors=["codex"])
+    assert fails(fine, wrong) and fails(fine, wrong, executors=["codex"])
+
+
+def test_an_executor_is_required_if_nothing_else_is_said() -> None:
+    other = msgspec.structs.replace(cell("failed"), key=CellKey("docker", "codex", "3.13", "path"))
+    for executors in (("python", "codex"), ("python", ExecutorCells("codex")), ("python",)):
+        definition = Definition({"docker": EnvironmentCells()}, {"path": "p"}, executors=executors)
+        assert results(*judged([other], definition, ())).failed

@@ -18,6 +18,14 @@ _SOURCE = """
     @pytest.mark.known_gap("slow", executor="python", seconds=0.5)
     def test_hangs(): time.sleep(600)
 
+    @pytest.fixture
+    def slow_end():
+        yield
+        time.sleep(0.6)
+
+    @pytest.mark.known_gap("slow", executor="python", seconds=0.5)
+    def test_ends_slowly(slow_end): assert False
+
     @pytest.mark.known_gap("now and then", executor="python", sometimes=True)
     @pytest.mark.parametrize("holds", [True, False])
     def test_races(holds): assert holds
@@ -32,6 +40,7 @@ def test_features_and_gaps_that_hang_or_show_only_sometimes(tmp_path: Path) -> N
     assert outcomes == {
         "test_asks": Outcome.PASSED,
         "test_hangs": Outcome.GAP,
+        "test_ends_slowly": Outcome.GAP,
         "test_races[True]": Outcome.PASSED,
         "test_races[False]": Outcome.GAP,
         "test_features": Outcome.PASSED,

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
+
 from harness.executor_kinds import EXECUTORS
 from harness.executor_kinds.profile import FEATURES
-from harness.matrix.model import Case, Cell, CellStatus, Outcome, Results, function_of
+from harness.matrix.model import Case, Cell, CellKey, CellStatus, Outcome, Results, function_of
 
 _MISSING: Final = "needs_feature: "
 _INTRODUCTION: Final = """\
 # What {title} does differently
 
-Every suite of this project has been run with it, too. Each row below is one way in which it differs from
-what the suites hold an executor to, with the number of cases that found it in each environment, and a command
-that shows it: the case fails there, as a known gap. What is not listed holds.
+The suites of this project are run with it, too. Each row below is one way in which it differs from what
+the suites hold an executor to, with the number of cases that found it in each environment, and a command
+that shows it: the case fails there, as a known gap. Of what was run, whatever is not listed holds.
 
-This page is made from results: `crossexec matrix --executor={name}`, then
+This page is made from results, of one run or of several: `crossexec matrix --executor={name}`, then
 `crossexec peer-report matrix-results --out docs/peer.md`.
 """
 
@@ -44,15 +46,19 @@ class _Row:
 def differences_page(results: Sequence[Results], executor: str) -> str:
     """Returns the page, as Markdown.
 
+    :param results: of any number of runs; what several have run counts as the latest of them has it.
     :param executor: by its name.
     :raises LookupError: the results have no finished cell of it.
     """
-    cells = [cell for each in results for cell in each.cells if cell.key.executor == executor]
+    cells = _latest(results, executor)
     finished = [cell for cell in cells if cell.status == CellStatus.FINISHED]
     if not finished:
         raise LookupError(f"no cell with executor {executor} has come to its end in these results")
     title = f"the executor `{executor}` {EXECUTORS[executor].version}"
-    environments = list(dict.fromkeys(cell.key.environment for cell in finished))
+    seen = list(dict.fromkeys(cell.key.environment for cell in finished))
+    known = [name for name in EXECUTORS[executor].environments if name in seen]
+    environments = known + [name for name in seen if name not in known]
+    unlisted: dict[tuple[str, str], _Row] = {}
     gaps: dict[str, dict[str, _Row]] = {}
     features: dict[str, _Row] = {}
     for cell, case in _cases(finished):
@@ -62,14 +68,40 @@ def differences_page(results: Sequence[Results], executor: str) -> str:
         elif case.outcome == Outcome.SKIPPED and case.reason.startswith(_MISSING):
             name = case.reason.partition(" has no ")[2].partition(":")[0]
             features.setdefault(name, _Row()).add(where, case)
+        elif case.outcome.is_bad:
+            unlisted.setdefault((case.test, case.reason), _Row()).add(where, case)
     parts = [
         _INTRODUCTION.format(title=title, name=executor),
         _counts(finished, environments, executor),
-        *(_gaps(suite, rows, environments, executor) for suite, rows in gaps.items()),
+        *(_gaps(suite, rows, environments, executor) for suite, rows in sorted(gaps.items())),
         _features(features, environments),
-        _unfinished(cells),
+        _unlisted(unlisted),
+        _unfinished(cells, executor),
     ]
     return "\n".join(filter(None, parts))
+
+
+def _latest(results: Sequence[Results], executor: str) -> list[Cell]:
+    """Returns the cells of the executor, none twice.
+
+    A later one takes the place of an earlier one, a whole one that of its parts and the other way round; but
+    none that of one which has come to its end, unless it has done so too.
+    """
+    found: dict[CellKey, dict[CellKey, Cell]] = {}
+    for each in sorted(results, key=lambda each: each.started):
+        for cell in each.cells:
+            if cell.key.executor != executor:
+                continue
+            parts = found.setdefault(msgspec.structs.replace(cell.key, shard="", python=""), {})
+            before = [
+                part for key, part in parts.items() if key == cell.key or not (key.shard and cell.key.shard)
+            ]
+            is_finished = cell.status == CellStatus.FINISHED
+            if is_finished or not any(part.status == CellStatus.FINISHED for part in before):
+                for part in before:
+                    del parts[part.key]
+                parts[cell.key] = cell
+    return [cell for parts in found.values() for cell in parts.values()]
 
 
 def _cases(cells: Iterable[Cell]) -> Iterable[tuple[Cell, Case]]:
@@ -115,12 +147,39 @@ def _features(rows: dict[str, _Row], environments: Sequence[str]) -> str:
     return "\n".join([*lines, ""])
 
 
-def _unfinished(cells: Sequence[Cell]) -> str:
-    left = [cell for cell in cells if cell.status != CellStatus.FINISHED]
-    if not left:
+def _unlisted(rows: Mapping[tuple[str, str], _Row]) -> str:
+    if not rows:
         return ""
-    lines = ["## Not run to the end", "", *_head(["cell", "why"])]
-    return "\n".join([*lines, *(_line([str(cell.key), _cell(cell.reason)]) for cell in left), ""])
+    lines = ["## What fails and is no known gap", "", *_head(["case", "where", "what was found"])]
+    lines += [
+        _line([f"`{_cell(test)}`", ", ".join(row.cases), _cell(reason)])
+        for (test, reason), row in sorted(rows.items())
+    ]
+    return "\n".join([*lines, ""])
+
+
+def _unfinished(cells: Sequence[Cell], executor: str) -> str:
+    """What of all environments and suites has not been run to its end, and why."""
+    suites = sorted({cell.key.suite for cell in cells})
+    rows = []
+    for environment in EXECUTORS[executor].environments:
+        here = [cell for cell in cells if cell.key.environment == environment]
+        missing = [name for name in suites if not any(cell.key.suite == name for cell in here)]
+        if missing:
+            what = "all" if missing == suites else ", ".join(missing)
+            rows.append(_line([environment, what, "not in these results"]))
+        rows += [
+            _line([environment, " ".join(filter(None, (cell.key.suite, cell.key.shard))), _why(cell)])
+            for cell in here
+            if cell.status != CellStatus.FINISHED
+        ]
+    if not rows:
+        return ""
+    return "\n".join(["## Not run to the end", "", *_head(["environment", "suite", "why"]), *rows, ""])
+
+
+def _why(cell: Cell) -> str:
+    return _cell(f"{cell.status}: {cell.reason}" if cell.reason else cell.status)
 
 
 def _head(names: Sequence[str]) -> list[str]:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final, Literal, NamedTuple
 
-from harness.matrix.model import CellStatus, Outcome, Results
+from harness.matrix.model import Cell, CellStatus, Outcome, Results
 from harness.matrix.summary import place_names
 
 _LONGEST_NAME: Final = 60
@@ -34,30 +34,36 @@ def _verdict(results: Results) -> tuple[Literal["bad", "warn", "good"], str]:
     unavailable = list(
         dict.fromkeys(labels[c.key.column] for c in results.cells if c.status == CellStatus.UNAVAILABLE)
     )
-    bad = _bad_words(results, labels)
+    bad = _bad_words([cell for cell in results.cells if cell.required], labels)
+    beside = _bad_words([cell for cell in results.cells if not cell.required], labels)
     away = f"{join_words(unavailable)} {_plural(len(unavailable), 'is', 'are')} unavailable"
     rest = "but " + away if unavailable else ""
     if bad:
+        bad += f"; beside what is required, {beside}" if beside else ""
         if results.interrupted:
             return "bad", f"{bad}; interrupted before the end"
         return "bad", ", ".join(filter(None, [f"{bad}; everything else holds", rest]))
     if results.interrupted:
-        return "warn", f"interrupted after {ran:,} {_plural(ran, 'case', 'cases')}, none of which failed"
+        none = f"; beside what is required, {beside}" if beside else ", none of which failed"
+        return "warn", f"interrupted after {ran:,} {_plural(ran, 'case', 'cases')}{none}"
     if not ran:
         return "bad" if results.failures else "warn", (
             f"nothing was run: {away}" if unavailable else "nothing was run"
         )
+    which = "that is required" if beside else "that was run"
     if results.failures:
-        return "bad", f"every case that was run holds, yet the run fails: {results.failures[0].rstrip('.')}"
-    holds = "everything holds"
+        return "bad", f"every case {which} holds, yet the run fails: {results.failures[0].rstrip('.')}"
+    holds = "everything that is required holds" if beside else "everything holds"
     if flaky := counts[Outcome.FLAKY]:
         flakes = f"{flaky:,} {_plural(flaky, 'case was', 'cases were')} flaky"
         rest = f"{rest} and {flakes}" if rest else f"but {flakes}"
     if rest:
         holds += f", {rest}"
+    if beside:
+        holds += f"; beside that, {beside}"
     if counts[Outcome.GAP]:
         holds += f"; {_gaps(results)}"
-    return "warn" if unavailable or flaky else "good", holds
+    return "warn" if unavailable or flaky or beside else "good", holds
 
 
 def _gaps(results: Results) -> str:
@@ -76,12 +82,14 @@ def _gaps(results: Results) -> str:
     return f"{text}, of them {join_words(shares, 4)}"
 
 
-def _bad_words(results: Results, labels: Mapping[str, str]) -> str:
+def _bad_words(cells: Sequence[Cell], labels: Mapping[str, str]) -> str:
     """What failed and where, such as ``3 failed and 1 ended in error in wine-exec``."""
     places: Counter[str] = Counter()
-    for cell, case in results.cases():
-        places[labels[cell.key.column]] += case.outcome.is_bad
-    counts = results.counts()
+    counts: Counter[Outcome] = Counter()
+    for cell in cells:
+        found_here = cell.counts()
+        counts += found_here
+        places[labels[cell.key.column]] += found_here[Outcome.FAILED] + found_here[Outcome.ERROR]
     what = [f"{counts[Outcome.FAILED]:,} failed"] if counts[Outcome.FAILED] else []
     what += [f"{counts[Outcome.ERROR]:,} ended in error"] if counts[Outcome.ERROR] else []
     found = [(place, count) for place, count in places.items() if count]
@@ -91,7 +99,7 @@ def _bad_words(results: Results, labels: Mapping[str, str]) -> str:
     elif found:
         shares = join_words([f"{count:,} in {place}" for place, count in found], 4)
         said.append(f"{' and '.join(what)} ({shares})")
-    broken = [cell.key for cell in results.cells if cell.status == CellStatus.BROKEN]
+    broken = [cell.key for cell in cells if cell.status == CellStatus.BROKEN]
     if broken:
         where = [f"{key.suite} in {labels[key.column]}" for key in broken]
         said.append(f"{join_words(where, 3)} could not be run to the end")

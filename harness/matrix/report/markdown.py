@@ -125,7 +125,8 @@ def _failures(results: Results, table: Table) -> list[str]:
 
 def _case(cell: Cell, case: Case, table: Table) -> str:
     word = f"**{case.outcome.upper()}** " if case.outcome.is_bad else ""
-    lines = [f"- {word}{_plain(table.places[cell.key.column])}: {_code(case.test)}"]
+    aside = " (not required)" if case.outcome.is_bad and not cell.required else ""
+    lines = [f"- {word}{_plain(table.places[cell.key.column])}{aside}: {_code(case.test)}"]
     if case.reason:
         lines.append(f"  {_plain(case.reason)}")
     lines += _rerun(cell, case)
@@ -146,7 +147,8 @@ def _broken(results: Results, table: Table) -> list[str]:
     entries = []
     for cell in results.cells:
         if cell.status in (CellStatus.BROKEN, CellStatus.INTERRUPTED):
-            reason = f": {cell.reason}" if cell.reason else ""
+            reason = "" if cell.required else " (not required)"
+            reason += f": {cell.reason}" if cell.reason else ""
             words = outcome_words(cell.counts())
             lines = [f"- **{cell.status}** {_plain(cell_name(cell.key, table.places) + reason, 2 * _TEXT)}"]
             lines.append(f"  until then: {', '.join(words) or 'no case had ended'}")

@@ -91,10 +91,11 @@ def _problems(results: Results) -> str:
     for status, title in _STATUSES.items():
         cells = [cell for cell in results.cells if cell.status == status]
         told = sorted(cells, key=_telling)
-        for (reason, remedy), group in groupby(told, _telling):
+        for (required, reason, remedy), group in groupby(told, _telling):
             where = _where([(labels[cell.key.column], cell) for cell in group])
-            tone = "bad" if status == CellStatus.BROKEN else "warn"
-            text = f"<p><b>{title}:</b> {show(where)}</p>"
+            tone = "bad" if status == CellStatus.BROKEN and required else "warn"
+            aside = "" if required or status == CellStatus.UNAVAILABLE else " (not required)"
+            text = f"<p><b>{title}:</b> {show(where + aside)}</p>"
             scrolls = " tabindex='0'" if len(reason) > _LONG else ""
             text += f"<p class='text'{scrolls}>{show(reason)}</p>" if reason else ""
             text += f"<p><b>Remedy:</b> {show(remedy)}</p>" if remedy else ""
@@ -106,8 +107,8 @@ def _problems(results: Results) -> str:
     return f"<ul class='problems' aria-label='Besides the cases'>{''.join(items)}</ul>" if items else ""
 
 
-def _telling(cell: Cell) -> tuple[str, str]:
-    return cell.reason, cell.remedy
+def _telling(cell: Cell) -> tuple[bool, str, str]:
+    return cell.required, cell.reason, cell.remedy
 
 
 def _where(cells: list[tuple[str, Cell]]) -> str:
