@@ -1,24 +1,29 @@
-"""The released program, where CROSSEXEC_PEER names it, and executors to compare."""
+"""The released program, where it is already here, and executors to compare."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.compat.peer import VERSION, Peer
+from harness.executor_kinds import EXECUTORS, PEER
+from harness.executor_kinds.codex import program
+from harness.executor_kinds.codex.release import LINUX
+from harness.progress import SILENT
+from harness.settings import read_settings
+from tests.compat.peer import Peer
+from tests.compat.record import PLATFORMS
 from tests.support.launch import Executor
 
 
 @pytest.fixture(scope="session")
-def peer(tmp_path_factory: pytest.TempPathFactory) -> Peer:
-    """The program that CROSSEXEC_PEER names; a wrong one fails."""
-    program = os.environ["CROSSEXEC_PEER"]
-    peer = Peer(Path(program), tmp_path_factory.mktemp("peer"))
-    assert peer.version() == VERSION, f"CROSSEXEC_PEER={program} is another version than {VERSION}"
-    return peer
+def peer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Peer]:
+    """The program that ``--executor=codex`` runs; the test is skipped where it would have to be fetched."""
+    released = PLATFORMS["linux"].released()
+    if not released:
+        pytest.skip(str(released))
+    with program.program(read_settings().codex_binary, LINUX, SILENT) as found:
+        yield Peer(found.file, tmp_path_factory.mktemp("peer"))
 
 
 @pytest.fixture(scope="module")
@@ -28,11 +33,14 @@ def released_url(peer: Peer) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(scope="module", params=["ours", "released"])
+@pytest.fixture(scope="module")
 def executor_url(request: pytest.FixtureRequest, peer: Peer) -> str:
-    """Our executor and, so that a wrong expectation does not pass for a fault of ours, the released one."""
-    if request.param == "released":
+    """Our executor; with ``--executor=codex`` the released one: an expectation that fails there is wrong."""
+    chosen = request.config.getoption("--executor")
+    if chosen == PEER:
         url: str = request.getfixturevalue("released_url")
         return url
+    if chosen is not None and chosen not in EXECUTORS:
+        pytest.skip(f"these tests run executors of their own, and do not use {chosen}")
     ours: Executor = request.getfixturevalue("executor")
     return ours.url

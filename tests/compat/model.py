@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,16 +19,50 @@ _USAGE = dict.fromkeys(("input_tokens", "output_tokens", "total_tokens"), 0)
 class ToolCall:
     """What the model asks its client to do.
 
-    :ivar arguments: or a function that makes them of the output of the call before.
+    :ivar arguments: or a function that makes them of the output of the call before; a text is for a tool that
+        takes any text.
     """
 
     name: str
-    arguments: Json | Callable[[str], Json]
+    arguments: Json | str | Callable[[str], Json]
 
 
 def run(cmd: str, **arguments: Any) -> ToolCall:
     """A command line for the environment's shell."""
     return ToolCall("exec_command", {"cmd": cmd, **arguments})
+
+
+def patch(text: str) -> ToolCall:
+    """Changes to files."""
+    return ToolCall("apply_patch", text)
+
+
+def ended(output: str) -> tuple[int, str]:
+    """Returns exit code and output of a command, out of what the model is told."""
+    found = re.search(r"^Process exited with code (-?\d+)$.*?^Output:\n(.*)", output, re.M | re.S)
+    assert found, output
+    return int(found[1]), found[2].replace("\r\n", "\n")
+
+
+def session(output: str) -> int:
+    """Returns the number under which the client keeps a command that runs on."""
+    found = re.search(r"^Process running with session ID (\d+)$", output, re.M)
+    assert found, output
+    return int(found[1])
+
+
+def write(chars: str, after: Callable[[], object] = lambda: None, yield_time_ms: int = 250) -> ToolCall:
+    """Writes to the command that the call before has started or written to; Ctrl-C interrupts it.
+
+    :param after: returns once the command is ready for that.
+    :param yield_time_ms: how long the client waits for the command's end.
+    """
+
+    def arguments(output: str) -> Json:
+        after()
+        return {"session_id": session(output), "chars": chars, "yield_time_ms": yield_time_ms}
+
+    return ToolCall("write_stdin", arguments)
 
 
 class StubModel:
@@ -93,15 +128,12 @@ class StubModel:
         arguments = call.arguments
         if callable(arguments):
             arguments = arguments(_outputs(self.requests[number])[-1])
-        return {
-            "type": "function_call",
-            "id": f"item-{number}",
-            "call_id": f"call-{number}",
-            "name": call.name,
-            "arguments": json.dumps(arguments),
-        }
+        item = {"id": f"item-{number}", "call_id": f"call-{number}", "name": call.name}
+        if isinstance(arguments, str):
+            return item | {"type": "custom_tool_call", "input": arguments}
+        return item | {"type": "function_call", "arguments": json.dumps(arguments)}
 
 
 def _outputs(body: Json) -> list[str]:
-    found = [item["output"] for item in body["input"] if item["type"] == "function_call_output"]
+    found = [item["output"] for item in body["input"] if item["type"].endswith("_call_output")]
     return [output if isinstance(output, str) else json.dumps(output) for output in found]

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
 import subprocess
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,26 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from executors.protocol.errors import ErrorCode
+from harness.executor_kinds.codex.home import environ
+from tests.compat.app_server import AppServer, app_server
 from tests.compat.model import StubModel, ToolCall
 from tests.compat.relay import Relay
 from tests.support.watch import SECONDS
 
-VERSION = "0.169.0"
-"""What docs/compatibility.md speaks of."""
+LIMIT_SECONDS = 3 * SECONDS
+"""How long a turn may take that hangs."""
 
-
-def skip_without_peer() -> None:
-    """Skips the module that calls it while it is imported."""
-    if not os.environ.get("CROSSEXEC_PEER"):
-        reason = "CROSSEXEC_PEER does not name the released codex binary; see docs/compatibility.md"
-        pytest.skip(reason, allow_module_level=True)
-
-
+# To a model that it knows it offers its tool for patches; nobody asks who the model is.
 _CONFIG = """\
-model = "stub-model"
+model = "gpt-5.5"
 model_provider = "stub"
 approval_policy = "never"
 sandbox_mode = "{sandbox_mode}"
@@ -62,7 +52,7 @@ class Turn:
     outputs: list[str]
     relay: Relay
     model: StubModel
-    events: str
+    events: str = ""
 
     @property
     def output(self) -> str:
@@ -93,9 +83,6 @@ class Peer:
     program: Path
     home: Path
 
-    def version(self) -> str:
-        return subprocess.check_output([self.program, "--version"], text=True, timeout=SECONDS).split()[-1]
-
     def new_home(self, config: str = "") -> Path:
         home = self.home / f"home{len(list(self.home.iterdir()))}"
         home.mkdir()
@@ -104,10 +91,7 @@ class Peer:
 
     def environ(self, home: Path, **more: str) -> dict[str, str]:
         """Returns an environment without settings of the program that the caller happens to have."""
-        inherited = {
-            name: value for name, value in os.environ.items() if not name.startswith(("CODEX_", "OPENAI_"))
-        }
-        return inherited | {"CODEX_HOME": str(home)} | more
+        return {**environ(), "CODEX_HOME": str(home), **more}
 
     def ask(
         self,
@@ -133,12 +117,31 @@ class Peer:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
-                timeout=SECONDS,
+                timeout=LIMIT_SECONDS,
             )
             beside.result()
             # Its exit status says little: it is the model that must have been told.
             assert len(model.outputs()) == len(calls), done.stdout
         return Turn(model.outputs(), relay, model, done.stdout)
+
+    def ask_app_server(self, calls: Sequence[ToolCall], executor_url: str, cwd: str) -> Turn:
+        """Does the same by the app server, which takes executors of other systems too.
+
+        :param cwd: as the executor's system spells it.
+        """
+        with StubModel(calls) as model, Relay(executor_url) as relay, self.app_server(model) as app:
+            app.use(relay.url, cwd)
+            app.ask()
+            assert app.completed() == "completed"
+            assert len(model.outputs()) == len(calls)
+        return Turn(model.outputs(), relay, model)
+
+    @contextmanager
+    def app_server(self, model: StubModel) -> Iterator[AppServer]:
+        """Runs the app server, whose model is *model*."""
+        home = self.new_home(_CONFIG.format(url=model.url, sandbox_mode="danger-full-access"))
+        with app_server(self.program, self.environ(home)) as app:
+            yield app
 
     @contextmanager
     def serve(self) -> Iterator[str]:
@@ -154,72 +157,9 @@ class Peer:
         assert process.stdout is not None
         with process.stdout as stdout:
             try:
-                yield stdout.readline().strip()
+                url = stdout.readline().strip()
+                assert url.startswith("ws://"), f"{self.program} does not tell where it listens"
+                yield url
             finally:
                 process.terminate()
                 process.wait(SECONDS)
-
-    @contextmanager
-    def app_server(self, model: StubModel) -> Iterator[AppServer]:
-        """Runs the program that editors talk to, which takes executors by ``environment/add``."""
-        home = self.new_home(_CONFIG.format(url=model.url, sandbox_mode="danger-full-access"))
-        process = subprocess.Popen(
-            [self.program, "app-server"],
-            env=self.environ(home),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-        # A program that falls silent is ended, so that whoever reads from it fails.
-        deadline = threading.Timer(2 * SECONDS, process.kill)
-        deadline.start()
-        try:
-            yield AppServer(process)
-        finally:
-            deadline.cancel()
-            process.kill()
-            process.communicate()
-
-
-class AppServer:
-    """Calls by JSON-RPC over the standard streams, one JSON object a line."""
-
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        self._process = process
-        self._number = 0
-        self._notifications: list[dict[str, Any]] = []
-
-    def call(self, method: str, **params: Any) -> Any:
-        """
-        :raises AssertionError: the reply is an error.
-        """
-        self._number += 1
-        self._send({"id": self._number, "method": method, "params": params})
-        while (message := self._receive()).get("id") != self._number:
-            self._notifications.append(message)
-        assert "result" in message, message
-        return message["result"]
-
-    def notify(self, method: str) -> None:
-        self._send({"method": method})
-
-    def wait_for(self, method: str) -> Any:
-        """Returns the params of the first such notification, which may have come already."""
-        for message in self._notifications:
-            if message.get("method") == method:
-                return message["params"]
-        while (message := self._receive()).get("method") != method:
-            self._notifications.append(message)
-        return message["params"]
-
-    def _send(self, message: Any) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(message).encode() + b"\n")
-        self._process.stdin.flush()
-
-    def _receive(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        assert line, "the app server has ended"
-        message: dict[str, Any] = json.loads(line)
-        return message

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import base64
 import os
-import re
 import select
 from collections import Counter
 from pathlib import Path
 from typing import Any, Self
 
 from executors.protocol.errors import ErrorCode
-from tests.compat.model import StubModel, ToolCall, run
-from tests.compat.peer import Peer, Turn, skip_without_peer
+from tests.compat.model import ToolCall, ended, run, session, write
+from tests.compat.peer import Peer, Turn
 from tests.compat.relay import Relay
 from tests.support.launch import Executor
 from tests.support.watch import SECONDS, until
-
-skip_without_peer()
 
 PATCH = """apply_patch <<'EOF'
 *** Begin Patch
@@ -34,35 +31,6 @@ PATCH = """apply_patch <<'EOF'
 EOF"""
 
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-
-
-def ended(output: str) -> tuple[int, str]:
-    """Returns exit code and output of a command, out of what the model is told."""
-    found = re.search(r"^Process exited with code (-?\d+)$.*?^Output:\n(.*)", output, re.M | re.S)
-    assert found, output
-    return int(found[1]), found[2].replace("\r\n", "\n")
-
-
-def session(output: str) -> int:
-    """Returns the number under which the client keeps a command that runs on."""
-    found = re.search(r"^Process running with session ID (\d+)$", output, re.M)
-    assert found, output
-    return int(found[1])
-
-
-def write(chars: str, after: Fifo | None = None, yield_time_ms: int = 250) -> ToolCall:
-    """Writes to the command that the call before has started or written to.
-
-    :param after: the command must have written there first.
-    :param yield_time_ms: how long the client waits for the command's end.
-    """
-
-    def arguments(output: str) -> dict[str, Any]:
-        if after is not None:
-            after.wait()
-        return {"session_id": session(output), "chars": chars, "yield_time_ms": yield_time_ms}
-
-    return ToolCall("write_stdin", arguments)
 
 
 class Fifo:
@@ -111,7 +79,7 @@ def test_output_and_exit_code_of_commands(peer: Peer, executor_url: str, tmp_pat
         "echo err >&2; exit 7": (7, "err\n"),
         "printf 'grüße 日本\\n'": (0, "grüße 日本\n"),
         "printf 'a\\377b'": (0, "a\N{REPLACEMENT CHARACTER}b"),
-        "sleep 3; echo late": (0, "late\n"),
+        "sleep 1; echo late": (0, "late\n"),
         "kill -KILL $$": (137, ""),
         "exec >&- 2>&-; exit 9": (9, ""),
         "cat; echo $?": (0, "0\n"),
@@ -152,7 +120,7 @@ def test_a_terminal(peer: Peer, executor_url: str, tmp_path: Path) -> None:
         cmd = "stty size; echo >ready; cat; echo over"
         calls = [
             run(cmd, tty=True, yield_time_ms=250),
-            write("grüße\n", after=ready),
+            write("grüße\n", after=ready.wait),
             write("\x04", yield_time_ms=20_000),
         ]
         turn = peer.ask(calls, executor_url, tmp_path)
@@ -167,7 +135,7 @@ def test_a_terminal(peer: Peer, executor_url: str, tmp_path: Path) -> None:
 def test_an_interrupt_lets_the_command_end_itself(peer: Peer, executor_url: str, tmp_path: Path) -> None:
     with Fifo(tmp_path / "ready") as ready:
         cmd = "trap 'echo caught; exit 3' INT; echo >ready; while :; do sleep 0.1; done"
-        calls = [run(cmd, yield_time_ms=250), write("\x03", after=ready, yield_time_ms=20_000)]
+        calls = [run(cmd, yield_time_ms=250), write("\x03", after=ready.wait, yield_time_ms=20_000)]
         turn = peer.ask(calls, executor_url, tmp_path)
     code, shown = ended(turn.outputs[1])
     assert (code, shown) == (3, "caught\n")
@@ -228,13 +196,11 @@ def test_a_walk_leaves_hidden_folders_alone(peer: Peer, executor_url: str, tmp_p
     assert "How to hide." not in str(turn.model.requests[0]["input"])
 
 
-def test_a_sandbox_is_enforced_or_refused(peer: Peer, executor_url: str, tmp_path: Path) -> None:
-    turn = peer.ask(
-        [run("echo x > touched; echo $?"), run(PATCH)],
-        executor_url,
-        project(tmp_path / "p"),
-        sandbox_mode="read-only",
-    )
+def test_a_sandbox_is_enforced_or_refused(peer: Peer, tmp_path: Path) -> None:
+    calls = [run("echo x > touched; echo $?"), run(PATCH)]
+    # What a sandbox needs is held as long as the session waits for its client.
+    with Executor("--session-retention-seconds", "1") as executor:
+        turn = peer.ask(calls, executor.url, project(tmp_path / "p"), sandbox_mode="read-only")
     start, *_ = turn.relay.called("process/start")
     assert start.params["sandbox"]["permissions"]["type"] == "managed"
     assert start.reply is not None
@@ -294,19 +260,3 @@ def test_the_client_makes_the_same_calls_of_both_executors(
     optional = {"environmentConfig/read", "fs/watchMissing"}
     assert {method for method, _, _ in released - ours} <= optional
     assert ours - released == Counter()
-
-
-def test_an_executor_added_to_the_app_server(peer: Peer, executor_url: str, tmp_path: Path) -> None:
-    calls = [run("echo one; pwd"), run("echo two; exit 5")]
-    with StubModel(calls) as model, Relay(executor_url) as relay, peer.app_server(model) as app:
-        client = {"name": "tests", "title": "tests", "version": "1"}
-        app.call("initialize", clientInfo=client, capabilities={"experimentalApi": True})
-        app.notify("initialized")
-        app.call("environment/add", environmentId="box", execServerUrl=relay.url)
-        environment = {"environmentId": "box", "cwd": str(tmp_path)}
-        thread = app.call("thread/start", environments=[environment])["thread"]["id"]
-        app.call("turn/start", threadId=thread, input=[{"type": "text", "text": "Run the commands."}])
-        completed = app.wait_for("turn/completed")
-    assert completed["turn"]["status"] == "completed"
-    assert [ended(output) for output in model.outputs()] == [(0, f"one\n{tmp_path}\n"), (5, "two\n")]
-    assert Turn(model.outputs(), relay, model, "").refusals() == []

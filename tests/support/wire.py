@@ -218,14 +218,21 @@ class Client:
         return self.result(self.post(method, **params))
 
     def result(self, request_id: int) -> Json:
-        """Waits for the reply to one call; others are kept."""
-        while request_id not in self._replies:
-            self.step()
-        reply = self._replies.pop(request_id)
+        """Waits for the reply to one call; others are kept.
+
+        :raises ReplyError: it is an error.
+        """
+        reply = self.reply(request_id)
         if "error" in reply:
             raise ReplyError(reply["error"])
         result: Json = reply["result"]
         return result
+
+    def reply(self, request_id: int) -> Json:
+        """Waits for the reply to one call, whatever it is; others are kept."""
+        while request_id not in self._replies:
+            self.step()
+        return self._replies.pop(request_id)
 
     def error(self, method: str, **params: Any) -> ReplyError:
         """

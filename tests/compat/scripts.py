@@ -1,50 +1,22 @@
-"""Our executor and the released one answer the same calls alike, but for what is listed as different."""
+"""The calls that are recorded of an executor on Linux; each script begins a session of its own."""
 
 from __future__ import annotations
 
 import json
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.compat.differences import BETTER, LENIENT, STRICTER, Difference
-from tests.compat.peer import skip_without_peer
-from tests.support.launch import Executor
-from tests.support.wire import Client, ReplyError, WebSocket
+from tests.compat.steps import LONG, SESSION, Ask, Cut, Json, Say, Step, Tell, Wait
 
-skip_without_peer()
-
-Json = dict[str, Any]
+Script = Callable[[str], Iterator[Step]]
+"""Given the URI of a folder with files."""
 
 ABSENT: Any = object()
 YQ = "YQ=="
-THREAD = "01a20291-74f1-7493-bb7b-fd316b33048e"
-
-
-@dataclass(frozen=True)
-class Ask:
-    """A call to both executors.
-
-    :ivar differs: why the replies may not be the same; then they must not be.
-    """
-
-    method: str
-    params: Any
-    differs: Difference | None = None
-
-
-@dataclass(frozen=True)
-class Wait:
-    """Goes on once a process is over in both."""
-
-    process_id: str
-
-
-Step = Ask | Wait
+THREAD = "01234567-89ab-7cde-8f01-23456789abcd"
 
 
 def start(process_id: str, differs: Difference | None = None, **params: Any) -> Ask:
@@ -58,17 +30,138 @@ def start(process_id: str, differs: Difference | None = None, **params: Any) -> 
     return Ask("process/start", {key: value for key, value in every.items() if value is not ABSENT}, differs)
 
 
+def begin() -> Iterator[Step]:
+    yield Ask("initialize", {"clientName": "recorder"})
+    yield Tell("initialized")
+
+
 def handshake(_: str) -> Iterator[Step]:
     yield Ask("environment/status", None)
-    yield Ask("environment/status", {})
-    yield Ask("environment/status", [])
+    yield Ask("fs/readFile", {"path": "file:///"})
+    yield Ask("process/start", {}, Difference.CODE)
+    yield Ask("nope/nope", {})
+    wrong: list[Any] = [None, {}, {"clientName": None}, {"clientName": "x", "resumeSessionId": 1}]
+    for params in wrong:
+        yield Ask("initialize", params)
+    for session_id in ("nope", ""):
+        yield Ask("initialize", {"clientName": "recorder", "resumeSessionId": session_id})
+    yield Ask("initialize", {"clientName": "", "resumeSessionId": None})
+    yield Ask("environment/status", None)
+    yield Ask("fs/readFile", {"path": "file:///"})
+    yield Tell("initialized")
+    yield Tell("initialized")
+    none: list[Any] = [None, {}, []]
+    for params in none:
+        yield Ask("environment/status", params)
+        yield Ask("environment/info", params)
     yield Ask("environment/status", {"unknown": 1}, LENIENT)
     yield Ask("nope/nope", {})
     yield Ask("initialize", {"clientName": "again"})
     yield Ask("initialized", {})
 
 
+def frames(_: str) -> Iterator[Step]:
+    call = {"id": 1, "method": "environment/status"}
+    yield from begin()
+    for text in (
+        "{bad",
+        "",
+        "   ",
+        "42",
+        "null",
+        '"x"',
+        "[]",
+        "{}",
+        '{"id":1}',
+        '{"id":1,"params":{}}',
+        "\ufeff{}",
+    ):
+        yield Say(text)
+    for told in (
+        [call],
+        call | {"method": 5},
+        {"error": {"code": 1, "message": "x"}},
+        {"id": 1, "error": "x"},
+    ):
+        yield Say(json.dumps(told))
+    refused: list[Any] = [None, 1.5, True, {}, []]
+    for call_id in refused:
+        yield Say(json.dumps(call | {"id": call_id}))
+    yield Say(json.dumps(call | {"id": 2**63}), LENIENT)
+    yield Say(json.dumps(call) * 2)
+    for call_id in ("s", "", 0, -5, 2**63 - 1):
+        yield Say(json.dumps(call | {"id": call_id}))
+    yield Say(json.dumps(call | {"jsonrpc": "1.0", "unknown": 1, "result": 5}))
+    for number, ending in enumerate((
+        {"method": "nope/nope"}, {"method": "environment/status"},
+        {"id": 1, "result": {}}, {"id": 1, "error": {"code": 1, "message": "x"}},
+    )):  # fmt: skip
+        yield Say(json.dumps(ending), BETTER, on=f"ended {number}")
+
+
+def sessions(_: str) -> Iterator[Step]:
+    yield from begin()
+    yield from resumed(start("cat", argv=["/bin/cat"], pipeStdin=True), YQ, "Yg==")
+
+
+def resumed(cat: Ask, *lines: str) -> Iterator[Step]:
+    """A session goes from a connection to another.
+
+    :param cat: starts a process that writes something for each thing that it reads.
+    :param lines: two of those, encoded.
+    """
+    first, second = lines
+    resume = {"clientName": "recorder", "resumeSessionId": SESSION}
+    process = {"processId": "cat"}
+    yield cat
+    yield Ask("process/write", process | {"chunk": first, "writeId": "1"})
+    yield Wait("cat", "process/output")
+    yield Ask("initialize", resume, on="second")
+    yield Cut()
+    yield Ask("initialize", resume, on="second", again=True)
+    yield Ask("process/read", process, on="second")
+    yield Tell("initialized", on="second")
+    yield Ask("process/read", process | {"afterSeq": 0}, on="second")
+    yield Ask("process/write", process | {"chunk": first, "writeId": "1"}, on="second")
+    yield Ask("process/write", process | {"chunk": second, "writeId": "2"}, on="second")
+    yield Wait("cat", "process/output", on="second")
+    yield Ask("process/read", process | {"afterSeq": 1}, on="second")
+    yield Ask("process/terminate", process, on="second")
+
+
+def sh(process_id: str, text: str, differs: Difference | None = None, **params: Any) -> Ask:
+    return start(process_id, differs, argv=["/bin/sh", "-c", text], **params)
+
+
+def outputs(root: str) -> Iterator[Step]:
+    yield from begin()
+    yield sh("streams", "echo out; echo err >&2; exit 7")
+    yield sh("large", "seq 1 2000")
+    yield sh("bytes", r"printf 'a\377\000b'")
+    yield sh("no input", "cat; echo $?")
+    yield sh("terminal", "stty size; exit 7", tty=True)
+    yield sh("signal", "kill -KILL $$")
+    yield sh("signal at a terminal", "kill -KILL $$", BETTER, tty=True)
+    yield sh("no streams", "exec >&- 2>&-; exit 3")
+    yield sh("child", "sleep 0.1 & echo started")
+    yield sh("named", "echo $0", arg0="name")
+    yield sh("directory", "pwd", cwd=f"{root}/dir")
+    variables = policy("none") | {"set": {"A": "1", "B": "2"}, "includeOnly": ["A"]}
+    yield sh("variables", "echo $A-$B-$C", envPolicy=variables, env={"C": "3"})
+    yield sh("slow", "printf out; read x; exit 4", pipeStdin=True)
+    yield Wait("slow", "process/output")
+    for after in (None, 0, 1):
+        yield Ask("process/read", {"processId": "slow", "afterSeq": after})
+    yield Ask("process/write", {"processId": "slow", "chunk": "Cg==", "writeId": "1"})
+    yield Wait("slow")
+    for params in ({}, {"afterSeq": 1}, {"afterSeq": 3, "waitMs": 10_000}):
+        yield Ask("process/read", {"processId": "slow"} | params)
+    # All was given, and the next call would give nothing.
+    yield Ask("process/read", {"processId": "slow", "afterSeq": 0, "maxBytes": 1}, BETTER)
+
+
 def starts(root: str) -> Iterator[Step]:
+    yield from begin()
     for number, cwd in enumerate((
         "", "relative", "/", "~", r"C:\windows", r"\\server\share", "http://host/", "file:///tmp?x", "file:///tmp#x",
         "file:///%00", "file:///C:/windows", "file://server/share", f"{root}/none", f"{root}/file", None, 5,
@@ -78,7 +171,7 @@ def starts(root: str) -> Iterator[Step]:
     yield start("cwd-separator", STRICTER, cwd=f"{root}%2Fdir")
     yield start("cwd-terminal", BETTER, cwd=f"{root}/none", tty=True)
     for number, argv in enumerate((
-        [], [""], ["/none"], [f"{root[7:]}/file"], ["/"], ["true"], ["none"], ["x" * 200_000],
+        [], [""], ["/none"], [f"{root[7:]}/file"], ["/"], ["true"], ["none"], [LONG],
         "true", [1], None,
     )):  # fmt: skip
         yield start(f"argv{number}", argv=argv)
@@ -114,6 +207,7 @@ def policy(inherit: str) -> dict[str, Any]:
 
 
 def processes(_: str) -> Iterator[Step]:
+    yield from begin()
     yield start("over")
     yield Wait("over")
     yield start("live", argv=["/bin/sleep", "600"])
@@ -171,6 +265,7 @@ NO_PLACES += ["file:///x?y", "file:///x#y", "file://server/share/x", r"C:\x", No
 
 
 def reading(root: str) -> Iterator[Step]:
+    yield from begin()
     for method in ("readFile", "getMetadata", "readDirectory", "canonicalize"):
         for path in [f"{root}/{place}" for place in PLACES] + NO_PLACES:
             lists_a_dangling_link = method == "readDirectory" and path == f"{root}/."
@@ -198,6 +293,8 @@ def reading(root: str) -> Iterator[Step]:
 
 
 def writing(root: str) -> Iterator[Step]:
+    yield from begin()
+
     def put(place: str, data: Any, differs: Difference | None = None) -> Ask:
         return Ask("fs/writeFile", {"path": f"{root}/{place}", "dataBase64": data}, differs)
 
@@ -232,6 +329,8 @@ def writing(root: str) -> Iterator[Step]:
 
 
 def handles(root: str) -> Iterator[Step]:
+    yield from begin()
+
     def block(handle: Any, offset: Any, length: Any, differs: Difference | None = None) -> Ask:
         return Ask("fs/readBlock", {"handleId": handle, "offset": offset, "len": length}, differs)
 
@@ -289,64 +388,6 @@ def make_tree(root: Path) -> None:
         (root / name).symlink_to(target)
 
 
-def replies(url: str, root: Path, script: Callable[[str], Iterator[Step]]) -> list[tuple[Ask, Any]]:
-    """Asks everything over one connection; returns results, and codes of errors."""
-    make_tree(root)
-    found: list[tuple[Ask, Any]] = []
-    with Client(WebSocket(url)) as client:
-        client.handshake()
-        for step in script(f"file://{root}"):
-            if isinstance(step, Wait):
-                client.wait_for("process/closed", step.process_id)
-                continue
-            # Far from the numbers that the client itself gives to calls.
-            number = 1_000_000 + len(found)
-            client.send({"id": number, "method": step.method, "params": step.params})
-            try:
-                found.append((step, comparable(step.method, client.result(number), str(root))))
-            except ReplyError as error:
-                found.append((step, error.code))
-    return found
-
-
-def comparable(method: str, result: Any, root: str) -> Any:
-    """Returns a result without times, paths of the test, and what ours leaves out."""
-    result.pop("sandboxType", None)
-    if method == "fs/getMetadata":
-        # The released executor knows no creation times.
-        del result["createdAtMs"], result["modifiedAtMs"]
-        if result["isDirectory"]:
-            del result["size"]
-    if method == "fs/readDirectory":
-        result["entries"].sort(key=lambda entry: entry["fileName"])
-    return json.loads(json.dumps(result).replace(root, "ROOT"))
-
-
-@pytest.mark.parametrize(
-    "script", [handshake, starts, processes, reading, writing, handles], ids=lambda s: s.__name__
-)
-def test_both_executors_reply_alike(
-    script: Callable[[str], Iterator[Step]], released_url: str, executor: Executor, tmp_path: Path
-) -> None:
-    ours = replies(executor.url, tmp_path / "ours", script)
-    released = replies(released_url, tmp_path / "released", script)
-    wrong = {
-        json.dumps([ask.method, ask.params]).replace(str(tmp_path), ""): (mine, theirs)
-        for (ask, mine), (_, theirs) in zip(ours, released, strict=True)
-        if (mine != theirs) != (ask.differs is not None)
-    }
-    assert wrong == {}
-
-
-def test_both_tell_of_the_same_machine(released_url: str, executor: Executor) -> None:
-    with executor.client() as client, Client(WebSocket(released_url)) as other:
-        ours = client.call("environment/info")
-        released = other.handshake()["environmentInfo"]
-    assert ours.keys() <= released.keys()
-    for name in ("shell", "platformOs", "userHomeDir", "tempDir"):
-        assert ours[name] == released[name]
-    # Those it has not, it must not claim.
-    extensions = {"processCloseStdin", "processResize", "processAcknowledge", "sessionResume", "sandbox"}
-    assert {name for name, value in ours["capabilities"].items() if value} <= released[
-        "capabilities"
-    ].keys() | extensions
+SCRIPTS: tuple[Script, ...] = (
+    handshake, frames, sessions, outputs, starts, processes, reading, writing, handles,
+)  # fmt: skip
