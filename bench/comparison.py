@@ -1,0 +1,144 @@
+"""What came out of two executors that were measured by turns: ratios round by round, the table and the JSON."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from bench.results import Series, align, number_text
+
+if TYPE_CHECKING:
+    from bench.against import Row
+
+
+@dataclass
+class Pair:
+    """One row: the numbers of both executors.
+
+    :ivar series: of this project's, then of the other.
+    :ivar ratios: of the medians of each round in which both gave numbers.
+    """
+
+    row: Row
+    series: list[Series]
+    ratios: list[float] = field(default_factory=list)
+    _rounds: list[int] = field(default_factory=lambda: [0, 0])
+
+    def end_round(self) -> None:
+        """Takes the ratio of what was measured since the last round."""
+        before, self._rounds = self._rounds, [len(each.rounds) for each in self.series]
+        if all(now > then for now, then in zip(self._rounds, before, strict=True)):
+            first, other = (statistics.median(each.rounds[-1]) for each in self.series)
+            if other:
+                self.ratios.append(first / other)
+
+    @property
+    def ratio(self) -> float | None:
+        """The median of those of the rounds."""
+        return statistics.median(self.ratios) if self.ratios else None
+
+    @property
+    def reached(self) -> bool | None:
+        """Whether the goal was; None without a goal, or where the other one gave no number to hold against.
+
+        What this project's executor cannot do is a goal missed.
+        """
+        goal, found = self.row.goal, self.ratio
+        if goal is None:
+            return None
+        if found is None:
+            return None if self.series[0].rounds else False
+        return found <= goal if self.row.measure.better == "lower" else found >= goal
+
+
+@dataclass
+class Comparison:
+    """One environment.
+
+    :ivar executors: name of each, and what it is.
+    :ivar rounds: so many were begun and ended.
+    :ivar seconds: that the rounds took.
+    """
+
+    environment: str
+    executors: list[tuple[str, str]]
+    pairs: list[Pair]
+    rounds: int = 0
+    seconds: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "environment": self.environment,
+            "executors": [{"name": name, "about": about} for name, about in self.executors],
+            "rounds": self.rounds,
+            "seconds": round(self.seconds, 1),
+            "rows": [self._row(pair) for pair in self.pairs],
+        }
+
+    def _row(self, pair: Pair) -> dict[str, Any]:
+        row = pair.row
+        return {
+            "row": row.key,
+            "part": row.part,
+            "title": row.measure.title,
+            "unit": row.measure.unit,
+            "better": row.measure.better,
+            "client": row.client or None,
+            "ratio": pair.ratio,
+            "lowestRatio": min(pair.ratios, default=None),
+            "highestRatio": max(pair.ratios, default=None),
+            "roundRatios": pair.ratios,
+            "goal": row.goal,
+            "goalReached": pair.reached,
+            "executors": {
+                name: {
+                    "median": series.median,
+                    "p99": series.p99,
+                    "roundMedians": [statistics.median(values) for values in series.rounds],
+                    "cpuMicrosecondsPerOperation": series.cpu_us,
+                    "operation": row.measure.operation or None,
+                    "failures": series.failures,
+                }
+                for (name, _), series in zip(self.executors, pair.series, strict=True)
+            },
+        }
+
+    def to_table(self) -> str:
+        """Returns the readable table; what could not be measured stands below it."""
+        (first, first_about), (other, other_about) = self.executors
+        lines = [["", "unit", "client", first, other, "ratio", "rounds", "goal", ""]]
+        failures = []
+        for pair in self.pairs:
+            row = pair.row
+            spread = f"{ratio_text(min(pair.ratios))}..{ratio_text(max(pair.ratios))}" if pair.ratios else ""
+            lines.append(
+                [
+                    row.measure.title,
+                    row.measure.unit,
+                    row.client,
+                    *(number_text(series.median) for series in pair.series),
+                    "-" if pair.ratio is None else ratio_text(pair.ratio),
+                    spread,
+                    goal_text(pair),
+                    {None: "", True: "reached", False: "MISSED"}[pair.reached],
+                ]
+            )
+            failures += [
+                f"{row.key}, {name}: {failure}"
+                for (name, _), series in zip(self.executors, pair.series, strict=True)
+                for failure in series.failures
+            ]
+        head = f"{self.environment}: {first} ({first_about}) : {other} ({other_about}), {self.rounds} rounds"
+        return "\n".join([head, align(lines, left=3), *failures])
+
+
+def ratio_text(ratio: float) -> str:
+    """A ratio for people."""
+    return f"{ratio:.2f}" if 0.1 <= ratio < 100 else f"{ratio:.2g}"
+
+
+def goal_text(pair: Pair) -> str:
+    if pair.row.goal is None:
+        return ""
+    return f"{'<=' if pair.row.measure.better == 'lower' else '>='} {pair.row.goal:g}"
