@@ -68,22 +68,22 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--against",
         choices=["codex"],
-        help="bring up this project's executor and the released exec-server of @openai/codex, and measure both "
-        "by turns, with a client as most are and with one that acknowledges at once",
+        help="bring up this project's executor and the released exec-server of @openai/codex, and measure "
+        "both by turns, with a client as most are and with one that acknowledges at once",
     )
     parser.add_argument(
         "--env",
         metavar="NAME,...",
         type=_environments,
         default=["local"],
-        help="with --against, where: local (the default), wine-exec for the Windows programs of both, or both",
+        help="with --against, where: local (the default), wine-exec for their Windows programs, or both",
     )
     parser.add_argument("--page", metavar="FILE", help="with --against, write a page with plots")
     parser.add_argument(
         "--codex-binary",
         metavar="PATH",
         type=Path,
-        help="with --against, the program or its unpacked package (default: the user's own, or fetched by npm)",
+        help="with --against, the program or its unpacked package (default: the user's, or fetched by npm)",
     )
     parser.add_argument(
         "--only",
@@ -161,13 +161,13 @@ def _against(parser: argparse.ArgumentParser, options: argparse.Namespace) -> in
         known = {row.measure.key for row in against.ROWS[environment]}
         if only and not known.issuperset(only):
             parser.error(f"compared on {environment} are {', '.join(known)}")
-    rounds, scale, seconds = (2, 0.25, 60.0) if options.quick else (5, 1.0, 300.0)
+    rounds, scale, seconds = (2, 0.25, 90.0) if options.quick else (5, 1.0, 300.0)
     settings = Settings(scale=scale, verify=options.verify)
     choices = read_settings(codex_binary=options.codex_binary)
     load = os.getloadavg()[0]
     made = []
     for environment in options.env:
-        limit = seconds if environment == "local" else seconds * 2 / 3
+        limit = seconds if environment == "local" else seconds * 0.7
         try:
             compared = asyncio.run(against.compare(environment, choices, only, settings, rounds, limit))
         except (EnvironmentFailed, LaunchError, OSError) as error:

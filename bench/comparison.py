@@ -1,15 +1,44 @@
-"""What came out of two executors that were measured by turns: ratios round by round, the table and the JSON."""
+"""What came out of two executors that were measured by turns: ratios by the round, table and JSON."""
 
 from __future__ import annotations
 
 import statistics
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any, Final, Literal
 
+from bench.measures import Measure
 from bench.results import Series, align, number_text
 
-if TYPE_CHECKING:
-    from bench.against import Row
+START: Final = "Start to exited"
+CALLS: Final = "Calls"
+OUTPUT: Final = "Output"
+FILES: Final = "Files"
+SANDBOX: Final = "Start in a sandbox"
+MEMORY: Final = "Memory"
+LAUNCH: Final = "Start-up"
+PARTS: Final = (START, SANDBOX, CALLS, OUTPUT, FILES, MEMORY, LAUNCH)
+
+Client = Literal["plain", "quick", ""]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measure as it is compared.
+
+    :ivar part: of the page.
+    :ivar client: ``plain`` leaves acknowledgements to the kernel, ``quick`` sends each at once; empty where
+        no call is measured.
+    :ivar goal: of the ratio, this project's number divided by the other's.
+    """
+
+    part: str
+    measure: Measure
+    client: Client
+    goal: float | None
+
+    @property
+    def key(self) -> str:
+        return "-".join(filter(None, (self.measure.key, self.client)))
 
 
 @dataclass
@@ -40,15 +69,15 @@ class Pair:
 
     @property
     def reached(self) -> bool | None:
-        """Whether the goal was; None without a goal, or where the other one gave no number to hold against.
+        """Whether the goal was; None without a goal, or where there is nothing to hold against.
 
-        What this project's executor cannot do is a goal missed.
+        What this project's executor alone cannot do is a goal missed.
         """
         goal, found = self.row.goal, self.ratio
         if goal is None:
             return None
         if found is None:
-            return None if self.series[0].rounds else False
+            return False if self.series[1].rounds else None
         return found <= goal if self.row.measure.better == "lower" else found >= goal
 
 
@@ -121,7 +150,7 @@ class Comparison:
                     "-" if pair.ratio is None else ratio_text(pair.ratio),
                     spread,
                     goal_text(pair),
-                    {None: "", True: "reached", False: "MISSED"}[pair.reached],
+                    _MARKS[pair.reached] if row.goal is not None else "",
                 ]
             )
             failures += [
@@ -131,6 +160,9 @@ class Comparison:
             ]
         head = f"{self.environment}: {first} ({first_about}) : {other} ({other_about}), {self.rounds} rounds"
         return "\n".join([head, align(lines, left=3), *failures])
+
+
+_MARKS: Final = {None: "not measured", True: "reached", False: "MISSED"}
 
 
 def ratio_text(ratio: float) -> str:

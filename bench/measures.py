@@ -166,9 +166,7 @@ async def _output(bench: Bench, amount: int) -> list[float]:
     size = amount * MIB
     async with _connected(bench) as client:
         begin = time.perf_counter()
-        process = client.start(
-            "p", bench.system.zeros(size), verify=b"\0" if bench.settings.verify else None
-        )
+        process = client.start("p", bench.system.zeros(size), verify=b"\0" if bench.settings.verify else None)
         if bench.system.starts_slowly:
             await process.some_output
             begin = time.perf_counter()

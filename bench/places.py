@@ -1,8 +1,7 @@
-"""Where this project's executor and the released one are measured: what starts each, and what both see there."""
+"""Where this project's executor and the released one are measured, and what starts each."""
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 import tempfile
@@ -112,7 +111,3 @@ PLACES: Final[dict[str, Callable[[Settings], Places]]] = {"local": _local, "wine
 
 :raises EnvironmentFailed: an executor cannot be had here.
 """
-
-
-def processors() -> int:
-    return len(os.sched_getaffinity(0))

@@ -117,7 +117,9 @@ def to_table(measures: list[Measure], results: Results) -> str:
             spread = series.spread
             line += [
                 number_text(series.median),
-                f"{number_text(spread[0])}..{number_text(spread[1])}" if spread and len(series.rounds) > 1 else "",
+                f"{number_text(spread[0])}..{number_text(spread[1])}"
+                if spread and len(series.rounds) > 1
+                else "",
                 number_text(series.p99, ""),
                 number_text(series.cpu_us, ""),
                 _mark(reached(measure, series)) if name == names[0] else _ratio(measure, by_name, name),
@@ -152,7 +154,7 @@ def number_text(value: float | None, absent: str = "-") -> str:
 
 
 def align(lines: list[list[str]], left: int) -> str:
-    """Returns a table of *lines*, whose first columns, so many, begin at the left and the others end at the right."""
+    """Returns a table of *lines*, whose first columns, *left* of them, are flush left, the others right."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
         "  ".join(

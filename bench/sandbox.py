@@ -123,7 +123,16 @@ async def _first(call: Awaitable[T]) -> T:
 
 
 MEASURES: Final = [
-    Measure("sandboxed", "/bin/true in a sandbox, start to exited", "ms", "lower", None, "process", 100, _sandboxed),
+    Measure(
+        "sandboxed",
+        "/bin/true in a sandbox, start to exited",
+        "ms",
+        "lower",
+        None,
+        "process",
+        100,
+        _sandboxed,
+    ),
     Measure("sandbox", "/bin/true, added by a sandbox", "ms", "lower", 0.5, "pair", 150, _added(_writable)),
     Measure(
         "sandbox-carved",
