@@ -68,6 +68,12 @@ class Pair:
         return statistics.median(self.ratios) if self.ratios else None
 
     @property
+    def cpu_ratio(self) -> float | None:
+        """Of the processor time that an operation costs the executors, without that of what they start."""
+        first, other = (each.cpu_us for each in self.series)
+        return first / other if first and other else None
+
+    @property
     def reached(self) -> bool | None:
         """Whether the goal was; None without a goal, or where there is nothing to hold against.
 
@@ -118,6 +124,7 @@ class Comparison:
             "lowestRatio": min(pair.ratios, default=None),
             "highestRatio": max(pair.ratios, default=None),
             "roundRatios": pair.ratios,
+            "cpuRatio": pair.cpu_ratio,
             "goal": row.goal,
             "goalReached": pair.reached,
             "executors": {
@@ -136,7 +143,7 @@ class Comparison:
     def to_table(self) -> str:
         """Returns the readable table; what could not be measured stands below it."""
         (first, first_about), (other, other_about) = self.executors
-        lines = [["", "unit", "client", first, other, "ratio", "rounds", "goal", ""]]
+        lines = [["", "unit", "client", first, other, "ratio", "rounds", "cpu", "goal", ""]]
         failures = []
         for pair in self.pairs:
             row = pair.row
@@ -149,6 +156,7 @@ class Comparison:
                     *(number_text(series.median) for series in pair.series),
                     "-" if pair.ratio is None else ratio_text(pair.ratio),
                     spread,
+                    "" if pair.cpu_ratio is None else ratio_text(pair.cpu_ratio),
                     goal_text(pair),
                     _MARKS[pair.reached] if row.goal is not None else "",
                 ]

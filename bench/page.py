@@ -134,7 +134,7 @@ def _bars(row: dict[str, Any], names: tuple[str, str]) -> str:
 
 
 def _table(rows: Iterable[dict[str, Any]], first: str, other: str) -> str:
-    head = ("Measure", "Unit", "Client", first, other, "Ratio", "Rounds", "Goal", "")
+    head = ("Measure", "Unit", "Client", first, other, "Ratio", "Rounds", "CPU", "Goal", "")
     lines = ["<div class=wide><table><tr>", *(f"<th>{escape(text)}" for text in head)]
     for row in rows:
         measured = row["ratio"] is not None
@@ -145,13 +145,14 @@ def _table(rows: Iterable[dict[str, Any]], first: str, other: str) -> str:
             *(number_text(row["executors"][name]["median"]) for name in (first, other)),
             ratio_text(row["ratio"]) if measured else "-",
             f"{ratio_text(row['lowestRatio'])}..{ratio_text(row['highestRatio'])}" if measured else "",
+            "" if row["cpuRatio"] is None else ratio_text(row["cpuRatio"]),
             _goal(row),
         )
         state = {None: "", True: "reached", False: "missed"}[row["goalReached"]]
         cut = "".join(f"<td>{escape(cell)}" for cell in cells)
         lines.append(f"<tr>{cut}<td class={_state(row)}>{state}")
         lines += [
-            f"<tr><td colspan=9 class=why>{escape(name)}: {escape(failure)}"
+            f"<tr><td colspan=10 class=why>{escape(name)}: {escape(failure)}"
             for name in (first, other)
             for failure in row["executors"][name]["failures"]
         ]
