@@ -20,13 +20,12 @@ import msgspec
 
 from bench import measures, recovery, sandbox
 from bench.launch import LaunchError, Target, running
-from bench.measures import Bench, Measure, Settings, Unmeasurable
+from bench.measures import Bench, Measure, Settings
 from bench.results import Results, Series, reached, to_json, to_table
+from bench.rounds import add_round, progress
 
 MEASURES = [*measures.MEASURES, *sandbox.MEASURES, *recovery.MEASURES]
 
-_MEASURE_SECONDS = 20.0
-_MAX_FAILURES = 2
 _FULL = (5, 1.0, 100.0)
 _QUICK = (2, 0.25, 22.0)
 
@@ -34,8 +33,11 @@ _EPILOG = """\
 All executors take part in every round, one after the other. The first one is
 held against the goals, and its numbers against those of the others.
 
+With --against the goals are other ones: of the ratios, this project's number
+divided by the other's in the same round.
+
 exit status: 0 measured, 1 --check and a goal was missed or not measured,
-2 wrong usage, or an executor did not start
+2 wrong usage, or an executor did not start or cannot be had
 """
 
 
@@ -64,6 +66,26 @@ def make_parser() -> argparse.ArgumentParser:
         help="measure an executor that listens already, without launch and memory; may be repeated",
     )
     parser.add_argument(
+        "--against",
+        choices=["codex"],
+        help="bring up this project's executor and the released exec-server of @openai/codex, and measure "
+        "both by turns, with a client as most are and with one that acknowledges at once",
+    )
+    parser.add_argument(
+        "--env",
+        metavar="NAME,...",
+        type=_environments,
+        default=["local"],
+        help="with --against, where: local (the default), wine-exec for their Windows programs, or both",
+    )
+    parser.add_argument("--page", metavar="FILE", help="with --against, write a page with plots")
+    parser.add_argument(
+        "--codex-binary",
+        metavar="PATH",
+        type=Path,
+        help="with --against, the program or its unpacked package (default: the user's, or fetched by npm)",
+    )
+    parser.add_argument(
         "--only",
         metavar="NAME,...",
         type=_only,
@@ -87,6 +109,10 @@ def main() -> int:
     options = parser.parse_args()
     if not sys.platform.startswith("linux"):
         parser.error("the measures read /proc: run them on Linux")
+    if options.against:
+        return _against(parser, options)
+    if options.page or options.codex_binary or options.env != ["local"]:
+        parser.error("--env, --page and --codex-binary belong to --against")
     own = shlex.join([sys.executable, "-m", "executors", "--listen", "ws://127.0.0.1:0"])
     targets: list[Target] = options.targets or [Target("crossexec", command=own)]
     names = [target.name for target in targets]
@@ -102,19 +128,7 @@ def main() -> int:
         print(f"python -m bench: {error}", file=sys.stderr)
         return 2
     report = {
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "host": {
-            "processors": len(os.sched_getaffinity(0)),
-            "kernel": platform.release(),
-            "machine": platform.machine(),
-            "loadBefore": load,
-        },
-        "client": {
-            "python": platform.python_version(),
-            "picows": version("picows"),
-            "quickack": settings.quickack,
-            "verify": settings.verify,
-        },
+        **_about(load, settings),
         "rounds": done,
         "scale": scale,
         "seconds": round(time.monotonic() - begin, 1),
@@ -131,6 +145,66 @@ def main() -> int:
         if measure.goal is not None and not reached(measure, results[measure.key][names[0]])
     ]
     return 1 if options.check and missed else 0
+
+
+def _against(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
+    # They bring the harness with them, which the other measures have no use for.
+    from bench import against
+    from bench.page import render
+    from harness.environments.base import EnvironmentFailed
+    from harness.settings import read_settings
+
+    if options.targets or options.no_quickack:
+        parser.error("--against brings up both executors and uses both clients: leave out the other options")
+    only = [] if options.only is MEASURES else [measure.key for measure in options.only]
+    for environment in options.env:
+        known = {row.measure.key for row in against.ROWS[environment]}
+        if only and not known.issuperset(only):
+            parser.error(f"compared on {environment} are {', '.join(known)}")
+    rounds, scale, seconds = (2, 0.25, 90.0) if options.quick else (5, 1.0, 300.0)
+    settings = Settings(scale=scale, verify=options.verify)
+    choices = read_settings(codex_binary=options.codex_binary)
+    load = os.getloadavg()[0]
+    made = []
+    for environment in options.env:
+        limit = seconds if environment == "local" else seconds * 0.7
+        try:
+            compared = asyncio.run(against.compare(environment, choices, only, settings, rounds, limit))
+        except (EnvironmentFailed, LaunchError, OSError) as error:
+            print(f"python -m bench: {environment}: {error}", file=sys.stderr)
+            return 2
+        print(compared.to_table(), end="\n\n", file=sys.stderr if options.json == "-" else sys.stdout)
+        made.append(compared)
+    report = {
+        **_about(load, settings),
+        "scale": scale,
+        "comparisons": [compared.to_json() for compared in made],
+    }
+    del report["client"]["quickack"]
+    if options.json:
+        _write_json(options.json, report)
+    if options.page:
+        Path(options.page).write_text(render(report), "utf-8")
+    missed = any(pair.row.goal is not None and not pair.reached for each in made for pair in each.pairs)
+    return 1 if options.check and missed else 0
+
+
+def _about(load: float, settings: Settings) -> dict[str, Any]:
+    return {
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "host": {
+            "processors": len(os.sched_getaffinity(0)),
+            "kernel": platform.release(),
+            "machine": platform.machine(),
+            "loadBefore": load,
+        },
+        "client": {
+            "python": platform.python_version(),
+            "picows": version("picows"),
+            "quickack": settings.quickack,
+            "verify": settings.verify,
+        },
+    }
 
 
 async def _run(
@@ -153,49 +227,10 @@ async def _run(
                     for bench in benches:
                         if number and time.monotonic() > deadline:
                             return results, number
-                        _progress(f"round {number + 1}/{rounds}: {measure.key}, {bench.target.name}")
-                        await _measure(measure, bench, results[measure.key][bench.target.name], deadline)
-    _progress("")
+                        progress(f"round {number + 1}/{rounds}: {measure.key}, {bench.target.name}")
+                        await add_round(measure, bench, results[measure.key][bench.target.name], deadline)
+    progress("")
     return results, rounds
-
-
-async def _measure(measure: Measure, bench: Bench, series: Series, deadline: float) -> None:
-    """Adds one round to *series*, or the reason why there is none."""
-    if series.given_up:
-        return
-    seconds = min(_MEASURE_SECONDS, deadline - time.monotonic())
-    amount = measure.amount if measure.fresh else max(1, round(measure.amount * bench.settings.scale))
-    try:
-        if seconds <= 0:
-            raise TimeoutError
-        async with asyncio.timeout(seconds):
-            if not measure.fresh:
-                await measure.run(bench, max(1, amount // 16))
-            before = bench.executor.cpu_seconds()
-            values = await measure.run(bench, amount)
-            after = bench.executor.cpu_seconds()
-    except TimeoutError:
-        if seconds == _MEASURE_SECONDS:
-            series.failures.append(f"not done after {seconds:g} s")
-            series.given_up = len(series.failures) >= _MAX_FAILURES
-        elif not series.rounds:
-            series.failures.append("no time was left")
-    except Unmeasurable as reason:
-        series.failures.append(str(reason))
-        series.given_up = True
-    except Exception as error:
-        series.failures.append(f"{type(error).__name__}: {error}")
-        series.given_up = len(series.failures) >= _MAX_FAILURES
-    else:
-        series.rounds.append(values)
-        if measure.operation and before is not None and after is not None:
-            series.operations += amount
-            series.cpu_seconds += after - before
-
-
-def _progress(text: str) -> None:
-    if sys.stderr.isatty():
-        print(f"\r{text:<70}\r", end="", file=sys.stderr, flush=True)
 
 
 def _write_json(name: str, report: dict[str, Any]) -> None:
@@ -218,6 +253,14 @@ def _url(text: str) -> Target:
     if not url.startswith("ws://"):
         raise argparse.ArgumentTypeError(f"expected ws://HOST:PORT, found {url!r}")
     return Target(name if equals else url.removeprefix("ws://"), url=url)
+
+
+def _environments(text: str) -> list[str]:
+    names = text.split(",")
+    for name in names:
+        if name not in ("local", "wine-exec"):
+            raise argparse.ArgumentTypeError(f"expected local or wine-exec, found {name!r}")
+    return names
 
 
 def _only(text: str) -> list[Measure]:

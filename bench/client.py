@@ -17,6 +17,8 @@ import msgspec
 import pybase64
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
+from bench.system import POSIX, System
+
 T = TypeVar("T")
 Reply = Callable[[memoryview], None]
 """Gets the whole message, valid during the call only."""
@@ -105,9 +107,11 @@ class Client(WSListener):
 
     :param quickack: acknowledge each TCP segment at once. The kernel leaves this mode by itself,
         so that it is set again after every read.
+    :param system: the executor's.
     """
 
-    def __init__(self, quickack: bool) -> None:
+    def __init__(self, quickack: bool, system: System = POSIX) -> None:
+        self._system = system
         self._loop = asyncio.get_running_loop()
         self._transport: WSTransport
         self._socket: Any = None
@@ -246,7 +250,7 @@ class Client(WSListener):
         verify: bytes | None = None,
         sandbox: dict[str, Any] | None = None,
     ) -> Process:
-        """Sends ``process/start``; the environment of the process is empty but for a PATH.
+        """Sends ``process/start``; the process gets no environment but what its system needs.
 
         :param verify: a byte; all output must consist of it.
         :param sandbox: an intent.
@@ -255,8 +259,8 @@ class Client(WSListener):
         params = {
             "processId": process_id,
             "argv": argv,
-            "cwd": "file:///",
-            "env": {"PATH": "/usr/bin:/bin"},
+            "cwd": self._system.cwd,
+            "env": self._system.environment,
             "tty": False,
             "pipeStdin": pipe_stdin,
         }
@@ -304,12 +308,12 @@ class Client(WSListener):
 
 
 @asynccontextmanager
-async def connect(url: str, *, quickack: bool = True) -> AsyncIterator[Client]:
+async def connect(url: str, *, quickack: bool = True, system: System = POSIX) -> AsyncIterator[Client]:
     """Yields an initialized connection.
 
     :raises OSError: nobody listens at *url*.
     """
-    client = await open_client(url, quickack=quickack)
+    client = await open_client(url, quickack=quickack, system=system)
     try:
         await client.initialize()
         yield client
@@ -318,10 +322,10 @@ async def connect(url: str, *, quickack: bool = True) -> AsyncIterator[Client]:
         await client.lost
 
 
-async def open_client(url: str, *, quickack: bool = True) -> Client:
+async def open_client(url: str, *, quickack: bool = True, system: System = POSIX) -> Client:
     """Returns a connection on which nothing has been sent yet."""
     _, listener = await ws_connect(
-        lambda: Client(quickack),
+        lambda: Client(quickack, system),
         url,
         max_frame_size=MAX_FRAME_BYTES,
         read_buffer_init_size=_READ_BUFFER_BYTES,

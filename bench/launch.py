@@ -8,9 +8,10 @@ import shlex
 import signal
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 _START_SECONDS = 30.0
 _END_SECONDS = 5.0
@@ -27,6 +28,11 @@ class Target:
     name: str
     command: str = ""
     url: str = ""
+    environ: Mapping[str, str] | None = None
+    """All variables of the command; None for this process's own."""
+    cwd: Path | None = None
+    is_alone: bool = True
+    """Whether its process group is its own to end: under Wine services of the whole prefix may be in it."""
 
 
 @dataclass
@@ -98,6 +104,8 @@ async def running(target: Target) -> AsyncIterator[Executor]:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=messages,
+                env=target.environ,
+                cwd=target.cwd,
                 start_new_session=True,
             )
         except OSError as error:
@@ -108,7 +116,7 @@ async def running(target: Target) -> AsyncIterator[Executor]:
             messages.seek(0)
             raise LaunchError(f"{error}; it said: {messages.read().decode(errors='replace')}") from None
         finally:
-            await _end(process)
+            await _end(process, target.is_alone)
 
 
 async def _listening(target: Target, process: asyncio.subprocess.Process, begin: float) -> Executor:
@@ -126,11 +134,14 @@ async def _listening(target: Target, process: asyncio.subprocess.Process, begin:
     return Executor(line, _with_descendants(process.pid), took)
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """Asks the process and its group to end, then kills what is left of it."""
+async def _end(process: asyncio.subprocess.Process, is_alone: bool) -> None:
+    """Asks the process to end, and its group if that is its own; then kills what is left of it."""
+    end = os.killpg if is_alone else os.kill
     for number in (signal.SIGTERM, signal.SIGKILL):
+        if not is_alone and process.returncode is not None:
+            return
         with suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
+            end(process.pid, number)
         with suppress(TimeoutError):
             async with asyncio.timeout(_END_SECONDS):
                 await process.wait()

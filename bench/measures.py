@@ -15,6 +15,7 @@ import pybase64
 
 from bench.client import Client, base64_field, connect, decoded_size, open_client
 from bench.launch import Executor, Target, characters_written, running
+from bench.system import POSIX, System
 
 MIB = 1024 * 1024
 _BLOCK = MIB
@@ -45,13 +46,19 @@ class Settings:
 class Bench:
     """One executor, and what its measures need.
 
-    :ivar folder: for files; the executor sees it under the same path.
+    :ivar folder: for files that both see.
+    :ivar system: what runs and how files are named there.
     """
 
     target: Target
     executor: Executor
     folder: Path
     settings: Settings
+    system: System = POSIX
+
+    def uri(self, path: Path) -> str:
+        """Returns what the executor calls a *path* in the folder."""
+        return self.system.uri(path)
 
 
 class Unmeasurable(Exception):
@@ -110,7 +117,7 @@ async def _process(bench: Bench, amount: int) -> list[float]:
     async with _connected(bench) as client:
         for number in range(amount):
             begin = time.perf_counter()
-            process = client.start(f"p{number}", ["/bin/true"])
+            process = client.start(f"p{number}", bench.system.nothing)
             await process.exited
             result.append((time.perf_counter() - begin) * 1e3)
             await process.closed
@@ -120,16 +127,16 @@ async def _process(bench: Bench, amount: int) -> list[float]:
 async def _processes(bench: Bench, amount: int) -> list[float]:
     async with _connected(bench) as client:
         begin = time.perf_counter()
-        await _run_processes(client, amount)
+        await _run_processes(client, bench.system.nothing, amount)
         return [amount / (time.perf_counter() - begin)]
 
 
-async def _run_processes(client: Client, amount: int) -> None:
+async def _run_processes(client: Client, argv: list[str], amount: int) -> None:
     numbers = iter(range(amount))
 
     async def one_after_the_other() -> None:
         for number in numbers:
-            await client.start(f"p{number}", ["/bin/true"]).closed
+            await client.start(f"p{number}", argv).closed
 
     async with asyncio.TaskGroup() as group:
         for _ in range(_PROCESSES_IN_FLIGHT):
@@ -137,7 +144,7 @@ async def _run_processes(client: Client, amount: int) -> None:
 
 
 async def _metadata(bench: Bench, amount: int) -> list[float]:
-    path = _file(bench, 1).as_uri()
+    path = bench.uri(_file(bench, 1))
     result = []
     async with _connected(bench) as client:
         for _ in range(amount):
@@ -148,7 +155,7 @@ async def _metadata(bench: Bench, amount: int) -> list[float]:
 
 
 async def _metadata_pipelined(bench: Bench, amount: int) -> list[float]:
-    params = b'{"path":"%b"}' % _file(bench, 1).as_uri().encode()
+    params = b'{"path":"%b"}' % bench.uri(_file(bench, 1)).encode()
     async with _connected(bench) as client:
         begin = time.perf_counter()
         await _pipelined(client, b"fs/getMetadata", lambda _: params, amount, _CALLS_IN_FLIGHT)
@@ -159,9 +166,10 @@ async def _output(bench: Bench, amount: int) -> list[float]:
     size = amount * MIB
     async with _connected(bench) as client:
         begin = time.perf_counter()
-        process = client.start(
-            "p", ["head", "-c", str(size), "/dev/zero"], verify=b"\0" if bench.settings.verify else None
-        )
+        process = client.start("p", bench.system.zeros(size), verify=b"\0" if bench.settings.verify else None)
+        if bench.system.starts_slowly:
+            await process.some_output
+            begin = time.perf_counter()
         await process.closed
         took = time.perf_counter() - begin
     if process.wrong or process.output_bytes != size:
@@ -171,7 +179,7 @@ async def _output(bench: Bench, amount: int) -> list[float]:
 
 async def _read_file(bench: Bench, amount: int) -> list[float]:
     path = _file(bench, amount)
-    params = b'{"path":"%b"}' % path.as_uri().encode()
+    params = b'{"path":"%b"}' % bench.uri(path).encode()
     expected = path.read_bytes() if bench.settings.verify else b""
 
     def check(_: int, payload: memoryview) -> None:
@@ -198,7 +206,7 @@ async def _read_blocks(bench: Bench, amount: int) -> list[float]:
     try:
         async with _connected(bench) as client:
             begin = time.perf_counter()
-            await client.call("fs/open", {"handleId": "h", "path": path.as_uri(), "mode": "read"})
+            await client.call("fs/open", {"handleId": "h", "path": bench.uri(path), "mode": "read"})
             await _pipelined(client, b"fs/readBlock", params, amount, _BLOCKS_IN_FLIGHT, check)
             await client.call("fs/close", {"handleId": "h"})
             return [amount * _BLOCK / (time.perf_counter() - begin) / 1e6]
@@ -216,7 +224,7 @@ async def _write_blocks(bench: Bench, amount: int) -> list[float]:
 
     async with _connected(bench) as client:
         begin = time.perf_counter()
-        await client.call("fs/open", {"handleId": "h", "path": path.as_uri(), "mode": "replace"})
+        await client.call("fs/open", {"handleId": "h", "path": bench.uri(path), "mode": "replace"})
         await _pipelined(client, b"fs/writeBlock", params, amount, _BLOCKS_IN_FLIGHT)
         await client.call("fs/close", {"handleId": "h"})
         took = time.perf_counter() - begin
@@ -236,7 +244,7 @@ async def _terminate(bench: Bench, amount: int) -> list[float]:
     result = []
     async with _connected(bench) as client:
         for number in range(amount):
-            process = client.start(f"p{number}", ["sleep", "60"])
+            process = client.start(f"p{number}", bench.system.sleeper)
             await process.started
             begin = time.perf_counter()
             await client.terminate(process)
@@ -256,7 +264,7 @@ async def _idle_proportional(bench: Bench, amount: int) -> list[float]:
 
 async def _after_processes(bench: Bench, amount: int) -> list[float]:
     async with _fresh(bench) as (executor, client):
-        await _run_processes(client, amount)
+        await _run_processes(client, bench.system.nothing, amount)
         return [_known(executor.memory("VmRSS"))]
 
 
@@ -355,7 +363,7 @@ def _known(value: float | None) -> float:
 
 
 def _connected(bench: Bench) -> AbstractAsyncContextManager[Client]:
-    return connect(bench.executor.url, quickack=bench.settings.quickack)
+    return connect(bench.executor.url, quickack=bench.settings.quickack, system=bench.system)
 
 
 @asynccontextmanager
@@ -363,7 +371,7 @@ async def _fresh(bench: Bench) -> AsyncIterator[tuple[Executor, Client]]:
     """An executor launched for one measure of memory, and a connection to it."""
     if not bench.target.command:
         raise Unmeasurable("not launched here")
-    async with running(bench.target) as executor, connect(executor.url) as client:
+    async with running(bench.target) as executor, connect(executor.url, system=bench.system) as client:
         yield executor, client
 
 

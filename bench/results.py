@@ -116,23 +116,17 @@ def to_table(measures: list[Measure], results: Results) -> str:
         for name, series in by_name.items():
             spread = series.spread
             line += [
-                _number(series.median),
-                f"{_number(spread[0])}..{_number(spread[1])}" if spread and len(series.rounds) > 1 else "",
-                _number(series.p99, ""),
-                _number(series.cpu_us, ""),
+                number_text(series.median),
+                f"{number_text(spread[0])}..{number_text(spread[1])}"
+                if spread and len(series.rounds) > 1
+                else "",
+                number_text(series.p99, ""),
+                number_text(series.cpu_us, ""),
                 _mark(reached(measure, series)) if name == names[0] else _ratio(measure, by_name, name),
             ]
             failures += [f"{measure.key}, {name}: {failure}" for failure in series.failures]
         lines.append(line)
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    text = "\n".join(
-        "  ".join(
-            cell.ljust(width) if index < 2 else cell.rjust(width)
-            for index, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    )
-    return "\n".join([text, *failures])
+    return "\n".join([align(lines, left=2), *failures])
 
 
 def _ratio(measure: Measure, by_name: dict[str, Series], name: str) -> str:
@@ -146,14 +140,26 @@ def _ratio(measure: Measure, by_name: dict[str, Series], name: str) -> str:
 def _goal(measure: Measure) -> str:
     if measure.goal is None:
         return ""
-    return f"{'<=' if measure.better == 'lower' else '>='} {_number(measure.goal)}"
+    return f"{'<=' if measure.better == 'lower' else '>='} {number_text(measure.goal)}"
 
 
 def _mark(value: bool | None) -> str:
     return "" if value is None else "reached" if value else "MISSED"
 
 
-def _number(value: float | None, absent: str = "-") -> str:
+def number_text(value: float | None, absent: str = "-") -> str:
     if value is None:
         return absent
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def align(lines: list[list[str]], left: int) -> str:
+    """Returns a table of *lines*, whose first columns, *left* of them, are flush left, the others right."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if index < left else cell.rjust(width)
+            for index, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )

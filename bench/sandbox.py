@@ -54,6 +54,13 @@ async def _one(client: Client, process_id: str, intent: Intent | None) -> float:
     return took
 
 
+async def _sandboxed(bench: Bench, amount: int) -> list[float]:
+    intent = _writable(bench)
+    async with connect(bench.executor.url, quickack=bench.settings.quickack) as client:
+        await _first(_one(client, "first", intent))
+        return [await _one(client, f"confined-{number}", intent) for number in range(amount)]
+
+
 def _added(make_intent: Callable[[Bench], Intent]) -> Callable[[Bench, int], Awaitable[list[float]]]:
     async def run(bench: Bench, amount: int) -> list[float]:
         intent = make_intent(bench)
@@ -116,6 +123,16 @@ async def _first(call: Awaitable[T]) -> T:
 
 
 MEASURES: Final = [
+    Measure(
+        "sandboxed",
+        "/bin/true in a sandbox, start to exited",
+        "ms",
+        "lower",
+        None,
+        "process",
+        100,
+        _sandboxed,
+    ),
     Measure("sandbox", "/bin/true, added by a sandbox", "ms", "lower", 0.5, "pair", 150, _added(_writable)),
     Measure(
         "sandbox-carved",

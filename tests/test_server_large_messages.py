@@ -8,14 +8,15 @@ import os
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executors.protocol.binary import decode_base64
-from executors.protocol.envelope import decode, decode_as
-from executors.protocol.files import WriteBlockParams
-from executors.protocol.large import put_back, set_aside
+from executors.protocol.binary import decode_base64, encode_base64
+from executors.protocol.envelope import decode, decode_as, encode_result
+from executors.protocol.files import ReadFileResult, WriteBlockParams
+from executors.protocol.large import Prepared, put_back, set_aside
 from executors.protocol.processes import ProcessWriteParams
 from tests.support.wire import Client
 
@@ -101,3 +102,13 @@ def test_a_large_message_cut_short_is_no_message(client: Client) -> None:
     for cut in (message[:-1], message[:-3], message[: len(message) // 2]):
         found = client.answer(cut)
         assert (found["id"], found["error"]["code"]) == (-1, -32600)
+
+
+@pytest.mark.parametrize("size", [0, 1, 786_432, 786_433, 3_000_001])
+@pytest.mark.parametrize("id", [7, "n", 'a"b', "x" * 100])
+def test_a_prepared_reply_is_the_reply(size: int, id: int | str) -> None:
+    content = (bytes(range(251)) * (size // 251 + 1))[:size]
+    reply = Prepared("dataBase64", content).reply(id)
+    assert reply.startswith(b'{"id":')
+    plain = encode_result(id, ReadFileResult(encode_base64(content)))
+    assert msgspec.json.decode(reply) == msgspec.json.decode(plain)

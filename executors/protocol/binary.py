@@ -21,9 +21,14 @@ EMPTY = Base64(b'""')
 _decode_string = msgspec.json.Decoder(str).decode
 
 
+def encode_text(data: bytes | bytearray | memoryview) -> bytes:
+    """Returns the base64 of *data*, without quotes."""
+    return pybase64.b64encode(data)
+
+
 def encode_base64(data: bytes | bytearray | memoryview) -> Base64:
     """Returns the JSON string literal for *data*."""
-    return Base64(b'"%b"' % pybase64.b64encode(data))
+    return Base64(b'"%b"' % encode_text(data))
 
 
 def decode_base64(field: Base64, name: str) -> bytes:

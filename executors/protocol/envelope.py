@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from executors.protocol.errors import RpcError, invalid_params, invalid_request
+from executors.protocol.large import Prepared
 
 T = TypeVar("T")
 
@@ -111,6 +112,8 @@ def encode_notification(method: str, params: Any) -> bytes:
 
 
 def encode_result(id: RequestId, result: Any) -> bytes:
+    if isinstance(result, Prepared):
+        return result.reply(id)
     return _encode(_Result(id, result))
 
 

@@ -6,7 +6,12 @@ more for the params, before it is decoded: measured, half of the time that a blo
 
 from __future__ import annotations
 
-from executors.protocol.binary import Base64
+import io
+from typing import Final
+
+import msgspec
+
+from executors.protocol.binary import Base64, encode_text
 
 _LARGE_BYTES = 16 * 1024
 # The fields before the binary one are short in all that is not meant to be hostile.
@@ -16,6 +21,9 @@ _BACKSLASH = 0x5C
 # No base64, so that no other field is taken for the one that was set aside.
 _ABSENT = b"@set aside@"
 _PLACEHOLDER = Base64(b'"%b"' % _ABSENT)
+_ROOM_BYTES: Final = 64
+# Of three bytes each, so that no piece is padded but the last; small enough for memory that is used again.
+_PIECE_BYTES: Final = 3 * 256 * 1024
 
 
 def set_aside(message: bytes) -> tuple[bytes, Base64 | None]:
@@ -51,3 +59,31 @@ def put_back(params: object, field: Base64) -> bool:
             setattr(params, name, field)
             return True
     return False
+
+
+class Prepared:
+    """A result with large binary data in its only field, whose reply is all but made.
+
+    What is left is the id of the call. The memory of a reply of many megabytes is most of what it costs, so
+    the data is coded to where it stays, and no other copy is made; it may be done on any thread.
+
+    :param data: coded as base64.
+    """
+
+    def __init__(self, field: str, data: bytes) -> None:
+        self._reply = io.BytesIO()
+        self._reply.write(b" " * _ROOM_BYTES + b'{"%b":"' % field.encode())
+        view = memoryview(data)
+        for start in range(0, len(view), _PIECE_BYTES):
+            self._reply.write(encode_text(view[start : start + _PIECE_BYTES]))
+        self._reply.write(b'"}}')
+
+    def reply(self, id: int | str) -> bytes:
+        """Returns the message; to be called once."""
+        head = b'{"id":%b,"result":' % msgspec.json.encode(id)
+        if len(head) > _ROOM_BYTES:
+            return head + self._reply.getvalue()[_ROOM_BYTES:]
+        # The rest of the room stays: white space between two tokens.
+        self._reply.seek(0)
+        self._reply.write(head)
+        return self._reply.getvalue()

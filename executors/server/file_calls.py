@@ -44,6 +44,7 @@ from executors.protocol.files import (
     WriteBlockParams,
     WriteFileParams,
 )
+from executors.protocol.large import Prepared
 from executors.protocol.path_uri import ForeignPathError, PathUri, PathUriError
 from executors.sandbox.intent import refuse_unsupported
 from executors.sandbox.policy import Policy
@@ -132,7 +133,7 @@ class FileCalls:
 
     # Files by their path
 
-    def _read_file(self, params: PathParams) -> _Answer[ReadFileResult]:
+    def _read_file(self, params: PathParams) -> _Answer[ReadFileResult | Prepared]:
         return self._run("readFile", (params.path,), params.sandbox, {}, _content_read)
 
     def _file_bytes(self, params: PathParams) -> int:
@@ -339,7 +340,9 @@ def _nothing(result: None) -> Empty:
     return _DONE
 
 
-def _content_read(content: bytes) -> ReadFileResult:
+def _content_read(content: bytes) -> ReadFileResult | Prepared:
+    if len(content) > MAX_BLOCK_BYTES:
+        return Prepared("dataBase64", content)
     return ReadFileResult(encode_base64(content))
 
 

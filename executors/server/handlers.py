@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from executors.protocol.large import Prepared
 from executors.protocol.methods import Method
 
 P = TypeVar("P")
@@ -28,7 +29,7 @@ class Handler(msgspec.Struct, frozen=True):
 
 def handler(
     method: Method[P, R],
-    call: Callable[[P], R | Awaitable[R]],
+    call: Callable[[P], R | Prepared | Awaitable[R | Prepared]],
     reply_bytes: Callable[[P], int] | None = None,
 ) -> Handler:
     """Binds *call* to *method*, with types that agree."""

@@ -52,14 +52,13 @@ class CodexWine(WineEnvironment):
         with failures_told(), errors_told():
             async with (
                 in_thread(program.program(self.settings.codex_binary, WINDOWS, SILENT)) as found,
-                in_thread(self._equipped(found)) as (machine, place),
+                in_thread(self.equipped(found)) as (machine, place),
             ):
                 log = place.folder / "executor.log"
-                command = [rf"C:\{_FOLDER}\{WINDOWS.program}".replace("/", "\\"), "exec-server"]
                 async with start_child(
-                    [str(machine.wine.loader), *command, "--listen", "ws://127.0.0.1:0"],
+                    command_of(machine),
                     log=log,
-                    env=machine.wine.environment(place) | {"CODEX_HOME": rf"C:\{_HOME}"},
+                    env=environ_of(machine, place),
                     cwd=place.drive_c,
                     ends_with_input=False,
                 ) as child:
@@ -78,7 +77,8 @@ class CodexWine(WineEnvironment):
                         yield check_version(up)
 
     @contextmanager
-    def _equipped(self, found: Program) -> Iterator[tuple[Machine, Workplace]]:
+    def equipped(self, found: Program) -> Iterator[tuple[Machine, Workplace]]:
+        """A worker's machine with the program on it. It blocks."""
         with self.worker() as (machine, place):
             _link(found.vendor, place.drive_c / _FOLDER)
             (place.drive_c / _HOME).mkdir()
@@ -90,6 +90,17 @@ class CodexWine(WineEnvironment):
                 if not beside.exists():
                     shutil.copy2(own, beside)
             yield machine, place
+
+
+def command_of(machine: Machine) -> list[str]:
+    """Returns what starts the program on a machine that has it."""
+    program = rf"C:\{_FOLDER}\{WINDOWS.program}".replace("/", "\\")
+    return [str(machine.wine.loader), program, "exec-server", "--listen", "ws://127.0.0.1:0"]
+
+
+def environ_of(machine: Machine, place: Workplace) -> dict[str, str]:
+    """Returns all variables that it is started with."""
+    return machine.wine.environment(place) | {"CODEX_HOME": rf"C:\{_HOME}"}
 
 
 def _link(source: Path, target: Path) -> None:
