@@ -113,8 +113,8 @@ DIFFERENCES: Final[Table] = (
     ),
     (
         pytest.mark.known_gap(
-            "GetFinalPathNameByHandleW fails with ERROR_MORE_DATA where the path has more than 260 characters, "
-            "and so does what needs a canonical path",
+            "GetFinalPathNameByHandleW fails with ERROR_MORE_DATA where the path has more than 260 "
+            "characters, and so does what needs a canonical path",
             executor="codex",
             owner="wine",
             version="8.0",
