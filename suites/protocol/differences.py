@@ -9,6 +9,34 @@ import pytest
 from suites.expected import Table
 
 DIFFERENCES: Final[Table] = (
+    (
+        pytest.mark.known_gap(
+            "a connection that is reset before it is accepted holds up all others by a second",
+            executor="codex",
+            version="0.169.0",
+            env=["wine-exec"],
+            seconds=10,
+            sometimes=True,
+        ),
+        [
+            "test_resets.py::test_others_are_served_after_connections_that_were_reset[*",
+        ],
+    ),
+    (
+        pytest.mark.known_gap(
+            "a connection gives no further answer once some 250 to 1,000 requests are unanswered",
+            executor="codex",
+            version="0.169.0",
+            env=["wine-exec"],
+            seconds=10,
+            sometimes=True,
+        ),
+        [
+            "test_load.py::test_thousands_of_requests_are_answered_*",
+            "test_order.py::test_writes_arrive_in_the_order_sent",
+            "test_order.py::test_replies_belong_to_their_requests",
+        ],
+    ),
     (pytest.mark.needs_feature("close-stdin"), ["*[process/closeStdin*"]),
     (pytest.mark.needs_feature("resize"), ["*[process/resize*"]),
     (

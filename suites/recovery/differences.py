@@ -10,6 +10,19 @@ from suites.expected import Table
 
 DIFFERENCES: Final[Table] = (
     (
+        pytest.mark.known_gap(
+            "an interrupt ends the program, and no handler of it hears of that",
+            executor="codex",
+            version="0.169.0",
+            env=["wine-exec"],
+            seconds=10,
+        ),
+        [
+            "test_cuts.py::test_a_conversation_cut_at_any_frame[*",
+            "test_streams.py::test_a_conversation[*",
+        ],
+    ),
+    (
         pytest.mark.needs_feature("close-stdin"),
         [
             "test_cuts_beside.py::test_a_conversation_beside_others_cut_all_over[chatter-*",

@@ -26,6 +26,17 @@ _KILLS = """
 
     def test_after(python): python.run("")
 """
+_STOPS = """
+    import os, signal
+    import pytest
+
+    @pytest.mark.known_gap("it stops", executor="codex", version="0.169.0")
+    def test_stops(client, python, workspace):
+        os.kill(int(python.run("import os; print(os.getppid())").text), signal.SIGSTOP)
+        raise AssertionError("it stopped")
+
+    def test_after(python): python.run("")
+"""
 _GAP = '@pytest.mark.known_gap("it dies", executor="codex", version="0.169.0")'
 
 
@@ -74,3 +85,9 @@ def test_one_that_is_known_to_die_is_brought_up_again(
     told = run(tmp_path / "cell", _KILLS.format(mark=_GAP), make_program(), workers)
     outcomes = {name: case.outcome for name, case in told.cases.items()}
     assert outcomes == {"test_kills": Outcome.GAP, "test_after": Outcome.PASSED}, told.log
+
+
+def test_one_that_is_known_to_answer_no_more_is_brought_up_again(tmp_path: Path, make_program: Make) -> None:
+    told = run(tmp_path / "cell", _STOPS, make_program(), "-n0")
+    outcomes = {name: case.outcome for name, case in told.cases.items()}
+    assert outcomes == {"test_stops": Outcome.GAP, "test_after": Outcome.PASSED}, told.log
