@@ -96,6 +96,19 @@ def test_an_error_is_no_failure() -> None:
     )
 
 
+@pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.ERROR])
+def test_what_goes_wrong_where_nothing_is_required_is_skipped_and_keeps_its_text(outcome: Outcome) -> None:
+    root = only_document(
+        cell(cases=[case("test_a", outcome, reason="boom")], required=False),
+        cell(key(suite="shell"), status=CellStatus.BROKEN, reason="it died", required=False),
+    )
+    assert (root.get("failures"), root.get("errors"), root.get("skipped")) == ("0", "0", "2")
+    skipped = [child(element, "skipped") for element in root.iter("testcase")]
+    assert [element.get("type") for element in skipped] == [f"{outcome}, not required", "broken cell"]
+    assert [element.get("message") for element in skipped] == ["boom", "it died"]
+    assert skipped[0].text == FAILURE
+
+
 def test_a_known_gap_is_skipped_and_tells_its_owner_and_its_issue() -> None:
     gap = case("test_a", Outcome.GAP, reason="differs", owner="wine", issue="https://example.org/1")
     skipped = child(only_case(cell(cases=[gap])), "skipped")
