@@ -1,6 +1,7 @@
 """A session outlives its connection, and belongs to one connection at a time."""
 
 import base64
+import time
 from collections.abc import Callable
 
 import pytest
@@ -275,14 +276,14 @@ def test_a_resume_that_comes_twice_counts_once(sessions: Sessions, python: Bound
         sessions.faults.script(script(Plan(duplicate=Duplicate(frames=1, first=first))))
         twice = sessions.faults.open_wire()
         reply = twice.request("initialize", {"clientName": "twice", "resumeSessionId": session_id})
-        if first or "result" in reply:
+        if "error" in reply:
+            assert reply["error"]["code"] == ErrorCode.SESSION_ATTACHED
+        if first is ("error" in reply):
             break
-        # The executor had not noticed the end of the connection before.
-        assert reply["error"]["code"] == ErrorCode.SESSION_ATTACHED
+        # The executor had not noticed the end of the connection before, and refused what came first.
         twice.drop()
     if first:
         # The copy has the session, until the connection that it is a copy of ends.
-        assert reply["error"]["code"] == ErrorCode.SESSION_ATTACHED
         twice.drop()
         again = sessions.resume(session_id)
     else:
@@ -322,17 +323,30 @@ def test_a_session_that_nobody_resumes_in_time_ends_with_its_processes(
     assert refusal(sessions.faults.open_wire(), session_id) == ErrorCode.INVALID_REQUEST
 
 
-@pytest.mark.needs_feature("session-retention")
-def test_a_resumed_session_has_its_whole_time_again(sessions: Sessions, python: BoundPython) -> None:
-    talk, session_id = sessions.open(retentionMs=300)
+def kept_by_resumes(sessions: Sessions, python: BoundPython, seconds: float) -> bool:
+    """Comes back three times to a session that may be alone for so long; False if it was too late once."""
+    talk, session_id = sessions.open(retentionMs=round(seconds * 1000))
     pid = start(talk, python, SLEEP)
     for _ in range(3):
+        began = time.monotonic()
         sessions.faults.cut(How.RST)
-        sessions.resume(session_id)
+        try:
+            sessions.resume(session_id)
+        except RpcError:
+            if time.monotonic() - began < seconds:
+                raise
+            return False
         # Longer than the session may be alone; it is not alone.
-        assert fate(python, pid, seconds=1) == "alive"
+        assert fate(python, pid, seconds=int(seconds) + 1) == "alive"
     sessions.faults.cut(How.RST)
     assert fate(python, pid) == "gone"
+    return True
+
+
+@pytest.mark.needs_feature("session-retention")
+def test_a_resumed_session_has_its_whole_time_again(sessions: Sessions, python: BoundPython) -> None:
+    # The first is quick, and too short where the machine is slow.
+    assert any(kept_by_resumes(sessions, python, seconds) for seconds in (0.3, 2.5, 20))
 
 
 @pytest.mark.needs_feature("session-retention")

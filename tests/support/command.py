@@ -15,12 +15,14 @@ CROSSEXEC = [sys.executable, "-m", "harness.cli"]
 
 
 @contextmanager
-def started(command: list[str], env: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+def started(
+    command: list[str], env: dict[str, str], stdout: int = subprocess.PIPE
+) -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(
         command,
         env=env,
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
+        stdout=stdout,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
