@@ -147,7 +147,29 @@ async def open_websocket(url: str, make_receiver: MakeReceiver, options: LinkOpt
     raise ConnectFailed(f"cannot connect to {url}: {found}. Does an executor listen there?")
 
 
-class _ConnectedSocket(socket.socket):
+class _ForgottenSocket(socket.socket):
+    """A socket that the event loop forgets when it is closed.
+
+    picows begins to watch a connection that was reset before it came to that, and then only closes the
+    socket. The loop would go on with its number, and fail the next socket that gets it (epoll: ENOENT).
+    """
+
+    def close(self) -> None:
+        number = self.fileno()
+        if number >= 0:
+            # No loop runs, or it watches no single sockets, as that of Windows.
+            with contextlib.suppress(RuntimeError, NotImplementedError):
+                loop = asyncio.get_running_loop()
+                loop.remove_reader(number)
+                loop.remove_writer(number)
+        super().close()
+
+
+class _ConnectedUnixSocket(_ForgottenSocket, unix.UnixSocket):
+    pass
+
+
+class _ConnectedSocket(_ForgottenSocket):
     """A socket that stays a connected one to picows, though it was reset in the meantime.
 
     picows asks for the peer's name, takes a socket that has none for one that it has to connect itself, and
@@ -182,7 +204,7 @@ async def _connect_tcp(host: str, port: int) -> socket.socket:
 
 
 async def _connect_unix(url: str) -> unix.UnixSocket:
-    connection = unix.UnixSocket()
+    connection = _ConnectedUnixSocket()
     try:
         connection.setblocking(False)
         await asyncio.get_running_loop().sock_connect(connection, unix.socket_path(url))

@@ -87,6 +87,7 @@ DIFFERENCES: Final[Table] = (
             executor="codex",
             version="0.169.0",
             env=["local", "docker"],
+            seconds=5,
         ),
         [
             "test_terminate.py::test_its_descendants_die_with_it[apart]",
@@ -99,7 +100,7 @@ DIFFERENCES: Final[Table] = (
             executor="codex",
             version="0.169.0",
             env=["local", "docker"],
-            seconds=10,
+            seconds=5,
         ),
         ["test_terminate.py::test_many_descendants_die"],
     ),

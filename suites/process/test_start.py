@@ -12,7 +12,7 @@ from fixtures.target import RunningEnvironment
 from fixtures.workspace import Workspace
 from harness.client.sync import SyncClient
 from suites.process.conversation import INHERIT, Conversation
-from suites.process.programs import HOLD
+from suites.process.programs import ANSWER
 
 ARGUMENTS = {
     "empty": "",
@@ -180,11 +180,12 @@ def test_any_string_is_a_process_id(talk: Conversation, shell: BoundShell, proce
 
 
 def test_the_id_of_a_running_process_is_taken(talk: Conversation, python: BoundPython) -> None:
-    talk.start("p", python.argv(HOLD), pipeStdin=True)
+    talk.start("p", python.argv(ANSWER), pipeStdin=True)
     with pytest.raises(RpcError) as refused:
         talk.start("p", python.argv("print('second')"))
     assert refused.value.code == ErrorCode.INVALID_REQUEST
-    assert talk.write("p", b"\n", "w") == "accepted"
+    assert talk.write("p", b"first\n", "w") == "accepted"
+    talk.until_output("p", b"got first")
     assert talk.call("process/terminate", processId="p") == {"running": True}
     talk.finish("p")
     assert b"second" not in talk.output("p")
