@@ -10,6 +10,30 @@ from suites.expected import Table
 
 DIFFERENCES: Final[Table] = (
     (
+        pytest.mark.known_gap(
+            "once the process itself has ended, terminate does nothing to what it left behind",
+            executor="codex",
+            version="0.169.0",
+            env=["wine-exec"],
+            seconds=6,
+        ),
+        ["test_terminate.py::test_what_it_left_behind_can_be_killed_after_its_exit[*"],
+    ),
+    (
+        pytest.mark.known_gap(
+            "calls are served one after the other: what would end a read that waits comes behind it",
+            executor="codex",
+            version="0.169.0",
+            env=["wine-exec"],
+            seconds=5,
+        ),
+        [
+            "test_read.py::test_output_wakes_every_reader[*",
+            "test_read.py::test_the_end_of_the_output_alone_wakes_nobody",
+            "test_read.py::test_the_death_of_the_process_wakes_a_reader",
+        ],
+    ),
+    (
         pytest.mark.needs_feature("resize"),
         [
             "test_resize.py::test_the_program_sees_the_new_size*",

@@ -208,6 +208,6 @@ def test_a_ping_is_answered(wire: Wire) -> None:
 def test_a_close_is_answered(wire: Wire) -> None:
     wire.send({"id": 1, "method": "environment/status"})
     wire.receive()
-    wire.close()
+    wire.close(30)
     code, _ = wire.closed()
     assert code == 1000

@@ -44,4 +44,6 @@ def test_every_difference_is_told_properly(suite: str) -> None:
             assert mark.args[0] in FEATURES
         else:
             assert mark.name == "known_gap"
-            assert (mark.kwargs["executor"], mark.kwargs["version"]) == (PEER, VERSION)
+            assert mark.kwargs["executor"] == PEER
+            # Of a flaw of Wine's that only this executor meets, the version is Wine's.
+            assert mark.kwargs["version"] == VERSION or mark.kwargs["owner"] == "wine"
