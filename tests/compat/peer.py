@@ -20,7 +20,8 @@ from tests.support.watch import SECONDS
 LIMIT_SECONDS = 3 * SECONDS
 """How long a turn may take that hangs."""
 
-# To a model that it knows it offers its tool for patches; nobody asks who the model is.
+# To a model that it knows it offers its tool for patches; nobody asks who the model is. Without the features it
+# looks for nothing on the network.
 _CONFIG = """\
 model = "gpt-5.5"
 model_provider = "stub"
@@ -29,6 +30,10 @@ sandbox_mode = "{sandbox_mode}"
 check_for_update_on_startup = false
 [analytics]
 enabled = false
+[features]
+apps = false
+plugins = false
+remote_plugin = false
 [model_providers.stub]
 name = "stub"
 base_url = "{url}"

@@ -36,12 +36,14 @@ class Platform:
     """Of an executor, with recordings of its own.
 
     :ivar environment: where such an executor runs.
+    :ivar seconds: how long it may take to bring that up; the first time what it needs may have to be built.
     :ivar package: with the released one.
     :ivar make_tree: makes the files that the scripts speak of.
     """
 
     name: str
     environment: str
+    seconds: float
     package: Package
     scripts: tuple[Script, ...]
     make_tree: Callable[[Path], None]
@@ -70,8 +72,10 @@ class Platform:
 
 
 PLATFORMS = {
-    "linux": Platform("linux", "local", LINUX, scripts.SCRIPTS, scripts.make_tree),
-    "windows": Platform("windows", "wine-exec", WINDOWS, windows_scripts.SCRIPTS, windows_scripts.make_tree),
+    "linux": Platform("linux", "local", 60, LINUX, scripts.SCRIPTS, scripts.make_tree),
+    "windows": Platform(
+        "windows", "wine-exec", 1800, WINDOWS, windows_scripts.SCRIPTS, windows_scripts.make_tree
+    ),
 }
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from harness.executor_kinds import OWN, PEER
+from tests.compat.peer import LIMIT_SECONDS
 from tests.compat.record import PLATFORMS, Platform, Recorder, recorder
 from tests.compat.scripts import THREAD, Script
 from tests.compat.shapes import mismatches
@@ -94,11 +95,17 @@ def released(platform: Platform) -> Iterator[Recorder]:
 
 
 def each_script(*platforms: str) -> pytest.MarkDecorator:
-    found = [(PLATFORMS[name], script) for name in platforms for script in PLATFORMS[name].scripts]
-    ids = [f"{platform.name}-{script.__name__}" for platform, script in found]
-    return pytest.mark.parametrize(
-        ("platform", "script"), found, ids=ids, scope="module", indirect=["platform"]
-    )
+    found = [
+        pytest.param(
+            platform,
+            script,
+            id=f"{platform.name}-{script.__name__}",
+            marks=pytest.mark.timeout(platform.seconds + LIMIT_SECONDS),
+        )
+        for platform in map(PLATFORMS.__getitem__, platforms)
+        for script in platform.scripts
+    ]
+    return pytest.mark.parametrize(("platform", "script"), found, scope="module", indirect=["platform"])
 
 
 @each_script("linux", "windows")

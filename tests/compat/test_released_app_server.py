@@ -11,10 +11,10 @@ import pytest
 
 from fixtures.faults import DOWN, ChaosProxy, at_byte, cut, script
 from harness.client.sync import blocking_context
-from harness.environments.wine import WineEnvironment
-from harness.settings import read_settings
+from harness.executor_kinds import OWN
 from tests.compat.model import StubModel, ended, patch, run, write
-from tests.compat.peer import Peer
+from tests.compat.peer import LIMIT_SECONDS, Peer
+from tests.compat.record import PLATFORMS
 from tests.compat.relay import Relay
 from tests.support.watch import until
 
@@ -66,18 +66,26 @@ class Place:
         return f"{self.python} -u program.py"
 
 
-@pytest.fixture(scope="module", params=["local", "wine-exec"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(
+            platform, id=platform.environment, marks=pytest.mark.timeout(platform.seconds + LIMIT_SECONDS)
+        )
+        for platform in PLATFORMS.values()
+    ],
+)
 def machine(
     request: pytest.FixtureRequest, peer: Peer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Place]:
-    if request.param == "local":
+    if request.param.environment == "local":
         folder = tmp_path_factory.mktemp("local")
         yield Place(request.getfixturevalue("executor_url"), str(folder), folder, sys.executable, 3)
         return
-    environment = WineEnvironment(read_settings())
+    environment = request.param.place(OWN)
     available = environment.available()
     if not available:
-        pytest.skip(f"wine-exec: {available}")
+        pytest.skip(f"{request.param.environment}: {available}")
     with blocking_context(environment.start()) as up:
         assert up.host_view is not None
         folder = up.host_view.host_path(up.workspace_root)
@@ -158,6 +166,7 @@ def test_a_command_that_outlives_its_turn_is_ended(peer: Peer, place: Place) -> 
         assert not relay.notifications("process/exited")
         app.call("thread/backgroundTerminals/clean", threadId=app.thread)
         until(lambda: bool(relay.notifications("process/closed")), lambda: "the command runs on")
+        until(lambda: relay.called("process/terminate")[0].reply is not None, lambda: "no reply")
     (start,) = relay.called("process/start")
     terminate, *_ = relay.called("process/terminate")
     assert start.params["processId"] == terminate.params["processId"]
