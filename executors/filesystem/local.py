@@ -119,6 +119,10 @@ def metadata(path: str) -> Metadata:
 
 
 def _metadata(name: str, directory: int | None) -> Metadata:
+    known = system.quick_metadata(name)
+    if known is not None:
+        is_directory, size, created_ms, modified_ms = known
+        return Metadata(is_directory, not is_directory, False, size, created_ms, modified_ms)
     status = os.stat(name, dir_fd=directory, follow_symlinks=False)
     is_link = system.is_link(status)
     if is_link:

@@ -40,6 +40,7 @@ __all__ = [
     "make_directory",
     "open_regular",
     "plain_name",
+    "quick_metadata",
     "read_at",
     "real_path",
     "set_mode",
@@ -161,6 +162,47 @@ def write_at(descriptor: int, data: bytes | memoryview, offset: int) -> int:
 def created_ms(path: str, directory: int | None, status: os.stat_result) -> int:
     """When the file was created, links followed."""
     return int(getattr(status, "st_birthtime", status.st_ctime) * 1000)
+
+
+class _Attributes(ctypes.Structure):
+    """WIN32_FILE_ATTRIBUTE_DATA; its times are 100 ns since 1601."""
+
+    _fields_ = (
+        ("attributes", wintypes.DWORD),
+        ("created", wintypes.FILETIME),
+        ("accessed", wintypes.FILETIME),
+        ("modified", wintypes.FILETIME),
+        ("size_high", wintypes.DWORD),
+        ("size_low", wintypes.DWORD),
+    )
+
+
+_get_file_attributes = _kernel32.GetFileAttributesExW
+_get_file_attributes.restype = wintypes.BOOL
+_get_file_attributes.argtypes = (wintypes.LPCWSTR, ctypes.c_int, ctypes.POINTER(_Attributes))
+# A device's is no file's, whatever its name.
+_on_a_drive = re.compile(r"(?:\\\\\?\\)?[A-Za-z]:\\").match
+
+
+def quick_metadata(name: str) -> tuple[bool, int, int, int] | None:
+    """Returns whether it is a directory, its size, and when it was created and written, in ms of the epoch.
+
+    One call that opens nothing, in place of the five of ``os.stat``.
+
+    :returns: None for what takes more than that: links, what is not there, whatever is no drive's.
+    """
+    found = _Attributes()
+    if not _on_a_drive(name) or not _get_file_attributes(name, 0, ctypes.byref(found)):
+        return None
+    if found.attributes & (stat.FILE_ATTRIBUTE_REPARSE_POINT | stat.FILE_ATTRIBUTE_DEVICE):
+        return None
+    is_directory = bool(found.attributes & stat.FILE_ATTRIBUTE_DIRECTORY)
+    size = 0 if is_directory else found.size_high << 32 | found.size_low
+    return is_directory, size, _epoch_ms(found.created), _epoch_ms(found.modified)
+
+
+def _epoch_ms(time: wintypes.FILETIME) -> int:
+    return ((time.dwHighDateTime << 32 | time.dwLowDateTime) - 116_444_736_000_000_000) // 10_000
 
 
 def unlink(name: str, directory: int | None) -> None:
