@@ -20,7 +20,7 @@ from executors.server.sessions import DEFAULT_RETENTION_SECONDS
 from executors.transport import unix
 from executors.transport.event_loop import new_event_loop
 from executors.transport.stdio import take_standard_streams
-from executors.transport.websocket import Limits, parse_listen_url
+from executors.transport.websocket import Limits, implementation, parse_listen_url
 
 _DESCRIPTION = """\
 Run processes and touch files on this machine for a client elsewhere: JSON-RPC
@@ -126,6 +126,8 @@ async def _serve(options: argparse.Namespace) -> None:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     _stop_on_signals(loop, stop)
+    if not options.listen.startswith("stdio"):
+        implementation()
     # What was made so far lives as long as the program: the collector need never look at it.
     gc.freeze()
     gc.enable()

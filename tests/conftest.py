@@ -33,7 +33,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="module")
-def executor() -> Iterator[Executor]:
+def speed_ups() -> None:
+    """Those that there are; see :mod:`tests.support.both`."""
+
+
+@pytest.fixture(scope="module")
+def executor(speed_ups: object) -> Iterator[Executor]:
     """An executor for a module's tests; it must lose nothing and leave without a word on stderr."""
     with Executor() as executor:
         with executor.client() as client:

@@ -27,9 +27,12 @@ case "$1 ${2-}" in
     "-c "*version_info*executable*) echo "VERSION $0" ;;
     "-c "*version_info*) echo "VERSION" ;;
     "-c "*) ;;
-    *) echo "$*" >>calls; [ ! -e "fail-$2" ] ;;
+    *) echo "${CROSSEXEC_PLAIN:+CROSSEXEC_PLAIN=$CROSSEXEC_PLAIN }$*" >>calls; [ ! -e "fail-$2" ] ;;
 esac
 """
+
+# The run of the shared suites without what only makes things quicker.
+PLAIN = "CROSSEXEC_PLAIN=1 -m harness.cli matrix --out=.tox/matrix-plain --env=local --executor=python"
 
 
 @dataclass
@@ -259,17 +262,24 @@ class TestWholeRun:
         ready.command("python3.11", PYTHON.replace("VERSION", "3.11"))
         ready.command("python3.14", PYTHON.replace("VERSION", "3.14"))
         assert ready.run("ci/test").returncode == 0
-        tox, matrix, tally = ready.calls()
+        tox, matrix, plain, tally = ready.calls()
         assert " -e lint,types,layers,py312,py311 " in tox
         folder = ready.root / "bin"
         assert tox.endswith(f" --discover {folder}/python3 {folder}/python3.11 {folder}/python3.14")
         assert matrix == "-m harness.cli matrix --out=.tox/matrix"
-        assert tally == "ci/tally.py .tox/*.xml .tox/matrix/junit-*.xml"
+        assert plain == PLAIN
+        assert tally == "ci/tally.py .tox/*.xml .tox/matrix/junit-*.xml .tox/matrix-plain/junit-*.xml"
 
     def test_the_suites_run_only_where_they_are_asked_for(self, ready: Project) -> None:
         assert ready.run("ci/test", env={"SUITES": "local,docker"}).returncode == 0
-        _, matrix, _ = ready.calls()
+        _, matrix, plain, _ = ready.calls()
         assert matrix == "-m harness.cli matrix --out=.tox/matrix --env=local,docker"
+        assert plain == PLAIN
+
+    def test_nothing_runs_here_that_is_asked_for_elsewhere(self, ready: Project) -> None:
+        assert ready.run("ci/test", env={"SUITES": "docker"}).returncode == 0
+        _, matrix, _ = ready.calls()
+        assert matrix == "-m harness.cli matrix --out=.tox/matrix --env=docker"
 
     def test_no_suites_run_when_none_is_asked_for(self, ready: Project) -> None:
         assert ready.run("ci/test", env={"SUITES": ""}).returncode == 0

@@ -87,7 +87,8 @@ class TestWholeCommand:
     def test_help_is_quick_and_names_every_command(self) -> None:
         code = (
             "import sys\nfrom harness.cli import main\ntry: main(['--help'])\n"
-            "finally: print({'asyncio', 'msgspec', 'picows', 'harness.client'} & set(sys.modules))"
+            "finally: print({'asyncio', 'msgspec', 'picows', 'websockets', 'harness.client'}"
+            " & set(sys.modules))"
         )
         result = subprocess.run(
             [sys.executable, "-c", code], env=ENVIRON, capture_output=True, text=True, timeout=SECONDS

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -33,9 +33,9 @@ from harness.client import (
     connect,
 )
 from harness.client.calls import Pending
-from harness.client.links import WebSocketLink
 from harness.environments import Running
 from harness.environments.local import LocalEnvironment
+from tests.support.links import pings_of_links
 
 pytestmark = pytest.mark.anyio
 
@@ -325,14 +325,7 @@ async def test_a_silent_executor_is_noticed_but_not_one_that_is_not_read(
     up: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While reading is paused no pong can come in, and its absence means nothing."""
-    pings = asyncio.Queue[bool]()
-    ping: Callable[..., None] = WebSocketLink.send_user_specific_ping
-
-    def counted(self: WebSocketLink, transport: object) -> None:
-        ping(self, transport)
-        pings.put_nowait(self._reading_paused)
-
-    monkeypatch.setattr(WebSocketLink, "send_user_specific_ping", counted)
+    pings = pings_of_links(monkeypatch)
     options = LinkOptions(ping_seconds=0.05, pong_seconds=0.05)
     limits = BufferLimits(pause_bytes=MIB)
     async with asyncio.timeout(SECONDS), connect(up.url, options=options, limits=limits) as client:

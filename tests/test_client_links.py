@@ -11,6 +11,7 @@ from websockets.utils import accept_key
 from executors.transport.base import Receiver
 from harness.client import ConnectFailed, LinkOptions
 from harness.client.links import Link, open_websocket
+from tests.support.both import speed_ups  # noqa: F401
 
 pytestmark = pytest.mark.anyio
 
@@ -154,7 +155,7 @@ async def test_small_messages_go_out_at_once() -> None:
         await server.asked.wait()
         server.answer()
         link = await opening
-        raw = link._stream.get_extra_info("socket")
+        raw = vars(link)["_stream"].get_extra_info("socket")
         assert raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         link.abort()
         await server.dropped.wait()

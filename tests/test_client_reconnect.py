@@ -3,7 +3,7 @@
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +29,11 @@ from harness.client import (
     connect,
 )
 from harness.client.flow import ReadGate
-from harness.client.links import WebSocketLink
 from harness.client.sync import blocking_context, connect_sync
 from harness.environments import Running
 from harness.environments.local import LocalEnvironment
 from tests.support.launch import Executor
+from tests.support.links import pings_of_links
 from tests.support.relay import Relay, recovering, relay, status, through
 from tests.support.watch import Watched
 
@@ -177,14 +177,7 @@ async def test_a_slow_consumer_has_all_of_it(up: Running) -> None:
 
 async def test_a_slow_consumer_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     """It answers no ping while it does not read, and is not taken for dead."""
-    pings = asyncio.Queue[bool]()
-    ping: Callable[..., None] = WebSocketLink.send_user_specific_ping
-
-    def counted(self: WebSocketLink, transport: object) -> None:
-        ping(self, transport)
-        pings.put_nowait(self._reading_paused)
-
-    monkeypatch.setattr(WebSocketLink, "send_user_specific_ping", counted)
+    pings = pings_of_links(monkeypatch)
     flood = [*PYTHON, "import sys\nfor n in range(64): sys.stdout.buffer.write(bytes(1048576))"]
     with Executor("--ping-seconds", "1") as executor:
         options = LinkOptions(ping_seconds=0.75, pong_seconds=0.75)

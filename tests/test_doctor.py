@@ -74,7 +74,10 @@ def test_everything_is_told_in_80_columns() -> None:
     assert max(map(len, lines)) <= 80
     assert not any(line != line.rstrip() or "\x1b" in line for line in lines)
     headings = [line for line in lines if not line.startswith(" ")]
-    assert headings == ["kernel", "sandbox", "docker", "wine", "python", "cache", "environments"]
+    assert headings == [
+        *("kernel", "sandbox", "docker", "wine", "python", "speed-ups", "executor codex", "cache"),
+        "environments",
+    ]
     assert "  ok          local               can be given here" in lines
 
 

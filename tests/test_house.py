@@ -14,6 +14,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import executors
+from executors.speedups import SPEED_UPS
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ["executors", "fixtures", "harness", "suites"]
@@ -66,6 +67,12 @@ def test_the_executor_extra_is_part_of_the_dependencies() -> None:
     assert set(PROJECT["optional-dependencies"]["executor"]) <= set(PROJECT["dependencies"])
 
 
+def test_the_extra_of_speed_ups_is_what_the_executor_knows_of() -> None:
+    named = {Requirement(text).name for text in PROJECT["optional-dependencies"]["fast"]}
+    assert named == {each.name for each in SPEED_UPS}
+    assert named.isdisjoint(with_their_dependencies(PROJECT["dependencies"]))
+
+
 def with_their_dependencies(requirements: list[str]) -> set[str]:
     """The distributions that *requirements* ask for and all that those need here, as normalized names."""
     needed: set[str] = set()
@@ -94,6 +101,8 @@ import executors
 
 # A module for one operating system says so in its name.
 foreign = {"linux", "posix"} if sys.platform == "win32" else {"windows", "wine"}
+# And so does one for a library that is done without.
+foreign |= {"picows", "simd"}
 for module in pkgutil.walk_packages(executors.__path__, "executors."):
     words = module.name.rpartition(".")[2].split("_")
     if "main" not in words and foreign.isdisjoint(words):

@@ -17,6 +17,7 @@ import pytest
 
 from executors.transport.unix import format_url, socket_path
 from harness.client import ConnectFailed, ConnectionLost, connect
+from tests.support.both import speed_ups  # noqa: F401
 from tests.support.launch import Executor
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="CPython for Windows has no Unix sockets")

@@ -42,6 +42,9 @@ class EnvironmentInfo(msgspec.Struct, rename="camel", frozen=True, omit_defaults
     console_code_page: int | None = None
     """Windows: the code page of what console programs print, such as 437 or 65001. Output is never
     recoded: it comes as these bytes."""
+    speed_ups: tuple[str, ...] | None = None
+    """The libraries that the executor uses for nothing but speed, by name; those that it does without are
+    missing."""
     capabilities: Capabilities = Capabilities()
 
 

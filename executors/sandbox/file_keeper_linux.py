@@ -15,7 +15,6 @@ from types import ModuleType
 from typing import Any, Final, Protocol
 
 import msgspec
-import pybase64
 
 import executors
 from executors.filesystem.local import MAX_READ_FILE_BYTES
@@ -37,7 +36,7 @@ _LIBRARIES: Final = (
     *("/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/libx32", "/usr/local/lib", "/lib", "/lib32", "/lib64"),
     *("/libx32", "/nix/store", "/gnu/store", "/etc/ld.so.cache"),
 )
-_PACKAGES: Final[tuple[ModuleType, ...]] = (msgspec, pybase64, executors)
+_PACKAGES: Final[tuple[ModuleType, ...]] = (msgspec, executors)
 # A directory on sys.path would have to be listed, with all else that is in it.
 _BOOT: Final = """
 import importlib.util, json, sys

@@ -10,7 +10,7 @@ from functools import cache
 
 import msgspec
 
-from executors import __version__
+from executors import __version__, speedups
 from executors.protocol.environment import Capabilities, EnvironmentInfo, Shell
 from executors.protocol.path_uri import Convention, PathUri
 
@@ -74,6 +74,7 @@ def environment_info(can_resize: bool) -> EnvironmentInfo:
         temp_dir=temp_dir,
         executor_version=__version__,
         console_code_page=console_code_page(),
+        speed_ups=speedups.in_use(),
         capabilities=Capabilities(
             process_close_stdin=True,
             process_resize=can_resize,

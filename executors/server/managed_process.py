@@ -8,10 +8,10 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import msgspec
-import pybase64
 
 from executors.process.base import Backend, ChildProcess, SpawnRequest
 from executors.process.output_log import OutputLog
+from executors.protocol import base64
 from executors.protocol.binary import encode_base64
 from executors.protocol.envelope import encode_notification
 from executors.protocol.errors import invalid_request
@@ -97,8 +97,7 @@ class ManagedProcess:
         seq = log.append(stream, data)
         if outlet.send is not None:
             outlet.send(
-                b'%b%d%b%b"}}'
-                % (self._output_head, seq, self._stream_parts[stream], pybase64.b64encode(data))
+                b'%b%d%b%b"}}' % (self._output_head, seq, self._stream_parts[stream], base64.encode(data))
             )
         if log.held_memory > outlet.window and not self._is_full:
             self._is_full = True

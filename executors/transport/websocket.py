@@ -1,37 +1,35 @@
-"""WebSocket transport (RFC 6455) on picows: one message a text or binary frame."""
+"""WebSocket transport (RFC 6455): one message a text or binary frame.
+
+Two modules implement it alike: ``websocket_picows`` and, for want of picows, ``websocket_plain``. The latter
+takes a length that could have been written shorter, and refuses one of 2^63 bytes or more with 1009 instead
+of 1002.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import ipaddress
 import socket
+from collections.abc import Container
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Final, Protocol
 
-from picows import (
-    WSCloseCode,
-    WSFrame,
-    WSListener,
-    WSMsgType,
-    WSProtocolError,
-    WSTransport,
-    WSUpgradeRequest,
-    WSUpgradeResponse,
-    WSUpgradeResponseWithListener,
-    ws_create_server,
-)
+from executors import speedups
+from executors.transport.base import ReceiverFactory
 
-from executors.transport.base import Receiver, ReceiverFactory
-from executors.transport.linger import Linger
-
-SEND_HIGH_WATER = 1024 * 1024
-SEND_LOW_WATER = 256 * 1024
+SEND_HIGH_WATER: Final = 1024 * 1024
+SEND_LOW_WATER: Final = 256 * 1024
+HANDSHAKE_SECONDS: Final = 5.0
+"""So long may a client take to ask for an upgrade."""
+LINGER_SECONDS: Final = 2.0
+"""So long may a peer that broke the protocol go on sending, to read why it was dropped."""
+NORMAL_CLOSURE: Final = 1000
+SILENCE: Final = 3008
+"""Close code for a peer that answers no ping: "Timeout" in IANA's registry. 1001 would say that this side
+shuts down."""
 # Control frames hold 125 bytes, two of them the code (RFC 6455 section 5.5).
-_MAX_REASON_BYTES = 123
-_NORMAL_CLOSURE = 1000
-# "Timeout" in IANA's registry of close codes; 1001 would say that this side shuts down.
-_SILENCE = 3008
-_LINGER_SECONDS = 2.0
+_MAX_REASON_BYTES: Final = 123
+_BACKLOG: Final = 1024
 
 
 @dataclass(frozen=True)
@@ -49,174 +47,57 @@ class Limits:
     ping_seconds: float = 10.0
     pong_seconds: float = 10.0
 
+    @property
+    def largest_frame(self) -> int:
+        return min(self.frame_bytes, self.message_bytes)
 
-class WebSocketTransport(WSListener):
-    """One WebSocket connection; see :class:`executors.transport.base.Transport`.
 
-    Either side of a connection can use it: the server below, or a client through
-    ``picows.ws_connect``.
+class Implementation(Protocol):
+    """What a module that speaks WebSocket offers."""
+
+    async def create_server(
+        self, limits: Limits, make_receiver: ReceiverFactory, **where: Any
+    ) -> asyncio.Server:
+        """Starts to listen; refuses what :func:`answer_to` refuses.
+
+        :param where: arguments of :meth:`asyncio.loop.create_server`.
+        :raises OSError: the address cannot be bound.
+        """
+
+
+def implementation() -> Implementation:
+    """Returns the one that this process uses, loaded."""
+    if speedups.is_used(speedups.PICOWS):
+        from executors.transport import websocket_picows
+
+        return websocket_picows
+    from executors.transport import websocket_plain
+
+    return websocket_plain
+
+
+def answer_to(headers: Container[str], path: str) -> tuple[int, str] | None:
+    """Returns status and text that a request is answered with; None for one that asks for an upgrade.
+
+    :param headers: their names, without regard to case.
     """
+    # A browser sends Origin and a program does not: no page may reach an executor.
+    if "Origin" in headers:
+        return 403, "requests with an Origin header are refused\n"
+    if "Upgrade" in headers:
+        return None
+    if path.partition("?")[0] == "/readyz":
+        return 200, "ok\n"
+    return 404, "not found: connect by WebSocket, or get /readyz\n"
 
-    def __init__(self, limits: Limits, make_receiver: ReceiverFactory) -> None:
-        self._limits = limits
-        self._make_receiver = make_receiver
-        # One growing buffer, since a list would cost much more than its bytes if a peer sends many
-        # tiny fragments.
-        self._fragments = bytearray()
-        self._in_message = False
-        self.ended_in_order = False
-        """See :class:`executors.transport.base.Transport`."""
-        self._reading_paused = False
-        self._awaits_pong = False
-        self._pong_deadline: asyncio.TimerHandle | None = None
-        self._owed_pong: bytes | None = None
-        self._ends_by_choice = False
-        self._linger: Linger | None = None
-        self._socket: WSTransport
-        self._stream: asyncio.Transport
-        self._receiver: Receiver
 
-    def send(self, message: bytes) -> None:
-        # Between the loss of the connection and the word of it, each write would be logged.
-        if not self._stream.is_closing():
-            self._socket.send(WSMsgType.TEXT, message)
+def cut_reason(reason: str) -> str:
+    """Returns as much of *reason* as a close frame holds."""
+    return reason.encode()[:_MAX_REASON_BYTES].decode(errors="ignore")
 
-    def send_buffer_size(self) -> int:
-        return self._stream.get_write_buffer_size()
 
-    def pause_reading(self) -> None:
-        self._reading_paused = True
-        self._peer_lives()
-        self._stream.pause_reading()
-
-    def resume_reading(self) -> None:
-        self._reading_paused = False
-        if not self._stream.is_closing():
-            self._stream.resume_reading()
-
-    def close(self, code: int = 1000, reason: str = "") -> None:
-        self._ends_by_choice = True
-        # picows takes any number, as it must for the private codes from 3000 on; its stub says less.
-        self._socket.send_close(
-            cast(WSCloseCode, code), reason.encode()[:_MAX_REASON_BYTES].decode(errors="ignore")
-        )
-        self._socket.disconnect()
-
-    def abort(self) -> None:
-        self._ends_by_choice = True
-        if self._linger is not None:
-            self._linger.end()
-        self._socket.disconnect(graceful=False)
-
-    def on_ws_connected(self, transport: WSTransport) -> None:
-        self._socket = transport
-        self._stream = transport.underlying_transport
-        self._stream.set_write_buffer_limits(high=SEND_HIGH_WATER, low=SEND_LOW_WATER)
-        self._receiver = self._make_receiver(self)
-
-    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        self._peer_lives()
-        kind = frame.msg_type
-        if transport.is_close_frame_sent:
-            # picows goes on for a moment after what broke the protocol.
-            return
-        if frame.rsv1 or frame.rsv2 or frame.rsv3:
-            raise WSProtocolError(WSCloseCode.PROTOCOL_ERROR, "reserved bits are set: no extension is in use")
-        if frame.fin and not self._in_message and kind in (WSMsgType.TEXT, WSMsgType.BINARY):
-            self._receiver.message_received(frame.get_payload_as_bytes())
-        elif kind == WSMsgType.CLOSE:
-            # A close frame without a code reads as 0, which must not be sent (RFC 6455 section 7.4.1).
-            code = cast(int, frame.get_close_code())
-            self.ended_in_order = code == _NORMAL_CLOSURE
-            self.close(code or _NORMAL_CLOSURE)
-        elif kind == WSMsgType.PING:
-            self._answer_ping(frame.get_payload_as_bytes())
-        elif kind in (WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION):
-            self._fragment_received(frame)
-
-    def on_ws_disconnected(self, transport: WSTransport) -> None:
-        self._end_pong_deadline()
-        broken = transport.is_close_frame_sent and not self._ends_by_choice
-        if not broken or transport.is_client_side:
-            self._receiver.connection_lost()
-            return
-        # The peer may be in the middle of what it must not send. The stream's own socket is about to be
-        # closed, so that a duplicate has to go on.
-        try:
-            duplicate = self._stream.get_extra_info("socket").dup()
-        except OSError:
-            self._receiver.connection_lost()
-        else:
-            loop = asyncio.get_running_loop()
-            self._linger = Linger(loop, duplicate, _LINGER_SECONDS, self._receiver.connection_lost)
-
-    def pause_writing(self) -> None:
-        self._receiver.pause_writing()
-
-    def resume_writing(self) -> None:
-        if self._owed_pong is not None:
-            self._socket.send_pong(self._owed_pong)
-            self._owed_pong = None
-        self._receiver.resume_writing()
-
-    # Whose silence is too long is dropped here, a moment before picows would: that sends code 1001, and then
-    # takes its time. A pong waits behind whatever else was sent, so while this side does not read, none can
-    # come, and when other data comes instead, the peer lives: only silence counts.
-
-    def send_user_specific_ping(self, transport: WSTransport) -> None:
-        self._awaits_pong = True
-        if self._reading_paused:
-            # picows starts to expect the pong only after this call.
-            asyncio.get_running_loop().call_soon(self._peer_lives)
-        else:
-            transport.send_ping()
-            loop = asyncio.get_running_loop()
-            self._pong_deadline = loop.call_later(self._limits.pong_seconds, self._drop_silent)
-
-    def is_user_specific_pong(self, frame: WSFrame) -> bool:
-        # picows asks of each frame while it expects a pong, and keeps a pong for itself.
-        self._peer_lives()
-        return frame.msg_type == WSMsgType.PONG
-
-    def _drop_silent(self) -> None:
-        reason = f"no answer to a ping within {self._limits.pong_seconds:g} s"
-        self._socket.send_close(cast(WSCloseCode, _SILENCE), reason)
-        self.abort()
-
-    def _end_pong_deadline(self) -> None:
-        if self._pong_deadline is not None:
-            self._pong_deadline.cancel()
-            self._pong_deadline = None
-
-    def _peer_lives(self) -> None:
-        if self._awaits_pong:
-            self._awaits_pong = False
-            self._end_pong_deadline()
-            self._socket.notify_user_specific_pong_received()
-
-    def _answer_ping(self, payload: bytes) -> None:
-        """Answers at once; to a peer that does not read, only the newest (RFC 6455 section 5.5.3)."""
-        if self.send_buffer_size() > SEND_HIGH_WATER:
-            self._owed_pong = payload
-        else:
-            self._socket.send_pong(payload)
-
-    def _fragment_received(self, frame: WSFrame) -> None:
-        continues = frame.msg_type == WSMsgType.CONTINUATION
-        if continues != self._in_message:
-            found = "a continuation without a start" if continues else "a new message inside another"
-            raise WSProtocolError(WSCloseCode.PROTOCOL_ERROR, found)
-        if len(self._fragments) + frame.payload_size > self._limits.message_bytes:
-            raise WSProtocolError(
-                WSCloseCode.MESSAGE_TOO_BIG,
-                f"message of more than {self._limits.message_bytes} bytes",
-            )
-        self._in_message = not frame.fin
-        self._fragments += frame.get_payload_as_memoryview()
-        if frame.fin:
-            message = bytes(self._fragments)
-            self._fragments = bytearray()
-            self._receiver.message_received(message)
+def reason_of_silence(limits: Limits) -> str:
+    return f"no answer to a ping within {limits.pong_seconds:g} s"
 
 
 def parse_listen_url(url: str) -> tuple[str, int]:
@@ -253,7 +134,8 @@ async def serve(url: str, limits: Limits, make_receiver: ReceiverFactory) -> tup
     :raises OSError: the address cannot be bound.
     """
     host, port = parse_listen_url(url)
-    server = await _create_server(limits, make_receiver, host=host, port=port)
+    create_server = implementation().create_server
+    server = await create_server(limits, make_receiver, host=host, port=port, backlog=_BACKLOG)
     return server, format_url(*server.sockets[0].getsockname()[:2])
 
 
@@ -261,31 +143,4 @@ async def serve_socket(
     listener: socket.socket, limits: Limits, make_receiver: ReceiverFactory
 ) -> asyncio.Server:
     """Starts to listen on a socket that is bound already; the server owns it from now on."""
-    return await _create_server(limits, make_receiver, sock=listener)
-
-
-async def _create_server(limits: Limits, make_receiver: ReceiverFactory, **where: Any) -> asyncio.Server:
-    def accept(request: WSUpgradeRequest) -> WSListener | WSUpgradeResponseWithListener | None:
-        # A browser sends Origin and a program does not: no page may reach an executor.
-        if "Origin" in request.headers:
-            return _refusal(403, "requests with an Origin header are refused\n")
-        if "Upgrade" in request.headers:
-            return WebSocketTransport(limits, make_receiver)
-        if request.path.partition(b"?")[0] == b"/readyz":
-            return WSUpgradeResponseWithListener(WSUpgradeResponse.create_ok_response(b"ok\n"), None)
-        return _refusal(404, "not found: connect by WebSocket, or get /readyz\n")
-
-    return await ws_create_server(
-        accept,
-        max_frame_size=min(limits.frame_bytes, limits.message_bytes),
-        enable_auto_pong=False,
-        enable_auto_ping=limits.ping_seconds > 0,
-        auto_ping_idle_timeout=limits.ping_seconds,
-        auto_ping_reply_timeout=limits.pong_seconds,
-        backlog=1024,
-        **where,
-    )
-
-
-def _refusal(status: int, text: str) -> WSUpgradeResponseWithListener:
-    return WSUpgradeResponseWithListener(WSUpgradeResponse.create_error_response(status, text.encode()), None)
+    return await implementation().create_server(limits, make_receiver, sock=listener, backlog=_BACKLOG)

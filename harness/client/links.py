@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 import subprocess
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import IO, Any, Protocol, cast
+from typing import IO, Any, Final, Protocol
 
-from picows import WSError, WSListener, WSMsgType, WSParsedURL, WSTransport, ws_connect
-
+from executors import speedups
 from executors.transport import unix
 from executors.transport.base import Receiver, Transport
 from executors.transport.stdio import StdioTransport
-from executors.transport.websocket import Limits, WebSocketTransport
+from executors.transport.websocket import Limits
 from harness.client.errors import ConnectFailed
 
-# The smallest limit known of an executor is 16 MiB a frame; a message may have several frames.
-_FRAME_BYTES = 8 * 1024 * 1024
+FRAME_BYTES: Final = 8 * 1024 * 1024
+"""A longer message goes out in several frames: the smallest limit known of an executor is 16 MiB a frame."""
+NO_STATUS: Final = 1005
+"""RFC 6455 section 7.4.1: a close frame without a code."""
 # What the Host header says where there is no host.
 _HOST_OF_UNIX = "ws://localhost/"
-_NO_STATUS = 1005  # RFC 6455 section 7.4.1: a close frame without a code
 _CHILD_EXIT_SECONDS = 5.0
 
 
@@ -36,6 +35,8 @@ class Link(Transport, Protocol):
 
 
 MakeReceiver = Callable[[Link], Receiver]
+OpenSocket = Callable[[str, int], Awaitable[socket.socket]]
+"""Connects to a host and a port."""
 
 
 @dataclass(frozen=True)
@@ -57,93 +58,66 @@ class LinkOptions:
     pong_seconds: float = 10.0
 
 
-class WebSocketLink(WebSocketTransport):
-    """The client's end of a WebSocket connection."""
-
-    def __init__(self, options: LinkOptions, make_receiver: MakeReceiver) -> None:
-        limits = Limits(
-            options.max_frame_size, options.max_message_size, options.ping_seconds, options.pong_seconds
-        )
-        super().__init__(limits, lambda transport: make_receiver(self))
-        self.connected = False
-
-    def on_ws_connected(self, transport: WSTransport) -> None:
-        super().on_ws_connected(transport)
-        self.connected = True
-
-    def send(self, message: bytes) -> None:
-        if len(message) <= _FRAME_BYTES:
-            super().send(message)
-            return
-        view = memoryview(message)
-        for start in range(0, len(view), _FRAME_BYTES):
-            kind = WSMsgType.CONTINUATION if start else WSMsgType.TEXT
-            end = start + _FRAME_BYTES
-            self._socket.send(kind, view[start:end], fin=end >= len(view))
-
-    def send_user_specific_ping(self, transport: WSTransport) -> None:
-        super().send_user_specific_ping(transport)
-        if self._reading_paused:
-            # No pong can be taken in; but the executor hears that somebody is there, and a connection
-            # that is gone shows as it is written to.
-            transport.send_ping()
-
-    def loss(self) -> tuple[int | None, str]:
-        handshake = self._socket.close_handshake
-        if handshake is None:
-            return None, ""
-        first = handshake.recv if handshake.recv_then_sent else handshake.sent
-        if first is None:
-            return None, ""
-        # An IntEnum, though the stubs do not say so.
-        return int(cast(int, first.code)) or _NO_STATUS, first.reason
+def limits_of(options: LinkOptions) -> Limits:
+    return Limits(
+        options.max_frame_size, options.max_message_size, options.ping_seconds, options.pong_seconds
+    )
 
 
-async def open_websocket(url: str, make_receiver: MakeReceiver, options: LinkOptions) -> WebSocketLink:
+class HandshakeFailed(Exception):
+    """What is there does not open a WebSocket; the text says why."""
+
+
+class Implementation(Protocol):
+    """What a module that speaks WebSocket offers a client, as
+    :class:`executors.transport.websocket.Implementation` is what it offers a server."""
+
+    async def connect(
+        self, url: str, open_socket: OpenSocket, options: LinkOptions, make_receiver: MakeReceiver
+    ) -> Link:
+        """Opens a connection whose messages have frames of :data:`FRAME_BYTES` at most.
+
+        Whether it fails or is cancelled, it leaves no socket open.
+
+        :param url: ``ws://…`` or ``wss://…``.
+        :param open_socket: connects to the host and the port of *url*.
+        :raises HandshakeFailed: there is no WebSocket server.
+        :raises OSError, ValueError: there is nobody; *url* is malformed.
+        """
+
+
+def implementation() -> Implementation:
+    """Returns the one that this process uses."""
+    if speedups.is_used(speedups.PICOWS):
+        from harness.client import links_picows
+
+        return links_picows
+    from harness.client import links_plain
+
+    return links_plain
+
+
+async def open_websocket(url: str, make_receiver: MakeReceiver, options: LinkOptions) -> Link:
     """Connects to ``ws://HOST:PORT``, ``wss://…`` or ``unix:///PATH``.
 
     :raises ConnectFailed: nobody listens there, or no WebSocket server does.
     """
-    link = WebSocketLink(options, make_receiver)
     is_unix = url.startswith(unix.SCHEME)
-    connections: list[socket.socket] = []
-    is_open = given_up = False
 
-    async def open_socket(parsed: WSParsedURL) -> socket.socket:
-        connection = await (_connect_unix(url) if is_unix else _connect_tcp(parsed.host, parsed.port))
-        connections.append(connection)
-        return connection
+    async def open_socket(host: str, port: int) -> socket.socket:
+        return await (_connect_unix(url) if is_unix else _connect_tcp(host, port))
 
     try:
         async with asyncio.timeout(options.open_seconds):
-            await ws_connect(
-                lambda: WSListener() if given_up else link,
-                _HOST_OF_UNIX if is_unix else url,
-                socket_factory=open_socket,
-                max_frame_size=options.max_frame_size,
-                websocket_handshake_timeout=options.open_seconds,
-                enable_auto_ping=options.ping_seconds > 0,
-                auto_ping_idle_timeout=options.ping_seconds,
-                auto_ping_reply_timeout=options.pong_seconds,
-                max_redirects=0,
+            return await implementation().connect(
+                _HOST_OF_UNIX if is_unix else url, open_socket, options, make_receiver
             )
     except TimeoutError:
         found = f"no answer within {options.open_seconds:g} s"
-    except (OSError, WSError, ValueError) as error:
+    except HandshakeFailed as error:
+        found = str(error)
+    except (OSError, ValueError) as error:
         found = f"{type(error).__name__}: {error}"
-    else:
-        if link.connected:
-            is_open = True
-            return link
-        # To picows this is a handshake that is over.
-        found = "the server closed the connection during the handshake"
-    finally:
-        if not is_open:
-            # A handshake that is called off would go on: picows still waits for its answer.
-            given_up = True
-            for connection in connections:
-                with contextlib.suppress(OSError):
-                    connection.shutdown(socket.SHUT_RDWR)
     raise ConnectFailed(f"cannot connect to {url}: {found}. Does an executor listen there?")
 
 

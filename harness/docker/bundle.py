@@ -7,7 +7,7 @@ import io
 import os
 import tarfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Final
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from executors.speedups import SPEED_UPS
 from harness.docker.containers import Plan, run
 from harness.docker.daemon import Daemon
 from harness.docker.errors import DockerFailed
@@ -28,7 +29,8 @@ from harness.sources import ExecutorSources
 
 PACKAGES: Final = "/opt/crossexec/packages"
 EXECUTOR: Final = "/opt/crossexec/executor"
-_ROOTS: Final = ("msgspec", "picows", "pybase64")
+_ROOTS: Final = ("msgspec", "websockets")
+_FAST: Final = tuple(speed_up.name for speed_up in SPEED_UPS)
 _COMPILE_SECONDS: Final = 300.0
 
 
@@ -67,8 +69,10 @@ def names_of_bundles(pythons: Iterable[tuple[TargetPython, str]]) -> set[str]:
     }
 
 
-def _names(python: TargetPython, compiled: str, pins: list[str], sources: ExecutorSources) -> tuple[str, str]:
-    key = hashlib.sha256("\0".join((*pins, repr(python), compiled)).encode()).hexdigest()[:16]
+def _names(python: TargetPython, compiled: str, pins: _Pins, sources: ExecutorSources) -> tuple[str, str]:
+    key = hashlib.sha256("\0".join((*pins.needed, *pins.fast, repr(python), compiled)).encode()).hexdigest()[
+        :16
+    ]
     return f"packages-{key}", f"executor-{sources.key(repr(python), compiled)}"
 
 
@@ -133,18 +137,40 @@ class Workshop:
             raise DockerFailed(f"compiling the executor in {self.image[:19]} ended with {status}: {said}")
 
 
-def _pins() -> list[str]:
-    """Returns the executor's packages and all that they need, each in the version that is installed here."""
+@dataclass(frozen=True)
+class _Pins:
+    """Packages with all that they need, each in the version that is installed here.
+
+    :ivar needed: the executor's.
+    :ivar fast: what makes it quicker, as far as that is installed here.
+    """
+
+    needed: list[str]
+    fast: list[str]
+
+
+def _pins() -> _Pins:
+    """:raises DockerFailed: a package that the executor needs is not installed here."""
+    try:
+        needed = _with_requirements(_ROOTS)
+    except PackageNotFoundError as error:
+        raise DockerFailed(f"a package of the executor is not installed here: {error}") from error
+    fast: list[str] = []
+    for name in _FAST:
+        with suppress(PackageNotFoundError):
+            fast += _with_requirements([name])
+    return _Pins(needed, sorted({*fast} - {*needed}))
+
+
+def _with_requirements(roots: Iterable[str]) -> list[str]:
+    """:raises PackageNotFoundError: one of them is not installed here."""
     found: dict[str, str] = {}
-    waiting = list(_ROOTS)
+    waiting = list(roots)
     while waiting:
         name = canonicalize_name(waiting.pop())
         if name in found:
             continue
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError as error:
-            raise DockerFailed(f"the executor's package {name} is not installed here: {error}") from error
+        found[name] = version(name)
         for text in requires(name) or ():
             needed = Requirement(text)
             if needed.marker is None or needed.marker.evaluate({"extra": ""}):
@@ -152,13 +178,25 @@ def _pins() -> list[str]:
     return [f"{name}=={found[name]}" for name in sorted(found)]
 
 
-def _install(folder: Path, python: TargetPython, pins: list[str]) -> None:
+def _install(folder: Path, python: TargetPython, pins: _Pins) -> None:
     version = ".".join(map(str, python.version))
     what = f"the executor's packages for CPython {version}, {python.libc}, {python.machine}"
+
+    def install(packages: list[str]) -> None:
+        install_packages(folder, what, python.version, python.platforms(), ["--no-deps", *packages])
+
     try:
-        install_packages(folder, what, python.version, python.platforms(), ["--no-deps", *pins])
+        install(pins.needed)
     except PackagesFailed as error:
         raise DockerFailed(str(error)) from error
+    if not pins.fast:
+        return
+    try:
+        install(pins.fast)
+    except PackagesFailed:
+        # The index has just given the others: it has no wheels of these for that system. What the executor
+        # then tells of itself shows it.
+        return
 
 
 def _anonymous(entry: tarfile.TarInfo) -> tarfile.TarInfo:

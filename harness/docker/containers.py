@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from executors import speedups
 from harness.docker.daemon import Daemon
 from harness.docker.errors import DockerFailed, NotStarted
 from harness.docker.options import DockerOptions
@@ -59,7 +60,7 @@ def created(daemon: Daemon, plan: Plan) -> Iterator[str]:
             entrypoint=[plan.command[0]],
             user=plan.user,
             working_dir=_HOME,
-            environment={"HOME": _HOME, "LANG": "C.UTF-8"},
+            environment={"HOME": _HOME, "LANG": "C.UTF-8", **_speed_ups()},
             labels={LABEL: str(Owner.current())},
             # With its only client the input ends, and with it the executor, however that client died.
             stdin_open=True,
@@ -72,6 +73,10 @@ def created(daemon: Daemon, plan: Plan) -> Iterator[str]:
         yield id
     finally:
         remove(daemon, id)
+
+
+def _speed_ups() -> dict[str, str]:
+    return {speedups.VARIABLE: "1"} if speedups.are_off() else {}
 
 
 def attach(daemon: Daemon, id: str) -> Any:

@@ -31,7 +31,7 @@ async def examine(settings: Settings) -> Report:
 
 
 def _families(settings: Settings) -> list[tuple[str, Callable[[], list[Fact]]]]:
-    from harness.doctor import bubblewrap, cache, canaries, codex, docker, kernel, pythons, wine
+    from harness.doctor import bubblewrap, cache, canaries, codex, docker, kernel, pythons, speedups, wine
 
     return [
         ("kernel", kernel.facts),
@@ -40,6 +40,7 @@ def _families(settings: Settings) -> list[tuple[str, Callable[[], list[Fact]]]]:
         ("docker", lambda: docker.facts(settings.docker)),
         ("wine", lambda: wine.facts(settings)),
         ("python", pythons.facts),
+        ("speed-ups", speedups.facts),
         ("executor codex", lambda: codex.facts(settings)),
         ("cache", cache.facts),
     ]

@@ -24,8 +24,8 @@ from harness.client.errors import ClientError
 from harness.progress import Progress
 from harness.shared import create_once
 
-EXTRAS: Final = ("docker", "matrix", "mcp")
-"""What the runs of cells need beside the package itself."""
+EXTRAS: Final = ("docker", "fast", "matrix", "mcp")
+"""What the runs of cells have beside the package itself."""
 
 READY: Final = "ready"
 FOLDER: Final = "pythons"

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from executors import speedups
 from harness.wine.errors import WineFailed
 from harness.wine.workplace import Workplace
 
@@ -22,8 +23,9 @@ BROKEN: Final = (
 )
 _VERSION_SECONDS: Final = 30.0
 _TAIL_BYTES: Final = 2000
-# A Unix variable is no business of a Windows program, and Wine hands on what it is given. These it needs.
-_KEPT: Final = ("PATH", "LD_LIBRARY_PATH", "TZ")
+# A Unix variable is no business of a Windows program, and Wine hands on what it is given. These it needs, and
+# the last one the executor.
+_KEPT: Final = ("PATH", "LD_LIBRARY_PATH", "TZ", speedups.VARIABLE)
 _GIVEN: Final = {
     "LANG": "C.UTF-8",
     "WINEARCH": "win64",
@@ -35,7 +37,7 @@ _GIVEN: Final = {
     "DBUS_SYSTEM_BUS_ADDRESS": "unix:path=/nonexistent",
 }
 _PLACES: Final = ("HOME", "TMPDIR", "WINEPREFIX", "XDG_RUNTIME_DIR")
-UNIX_VARIABLES: Final = frozenset({*_KEPT, *_GIVEN, *_PLACES}) - {"PATH"}
+UNIX_VARIABLES: Final = frozenset({*_KEPT, *_GIVEN, *_PLACES}) - {"PATH", speedups.VARIABLE}
 """What :meth:`Wine.environment` sets and Windows programs can do without; their PATH is Windows' own."""
 
 
