@@ -7,7 +7,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import IO, Any, Final, Protocol
 
@@ -132,7 +132,7 @@ class _ForgottenSocket(socket.socket):
         number = self.fileno()
         if number >= 0:
             # No loop runs, or it watches no single sockets, as that of Windows.
-            with contextlib.suppress(RuntimeError, NotImplementedError):
+            with suppress(RuntimeError, NotImplementedError):
                 loop = asyncio.get_running_loop()
                 loop.remove_reader(number)
                 loop.remove_writer(number)
