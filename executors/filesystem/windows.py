@@ -180,8 +180,8 @@ class _Attributes(ctypes.Structure):
 _get_file_attributes = _kernel32.GetFileAttributesExW
 _get_file_attributes.restype = wintypes.BOOL
 _get_file_attributes.argtypes = (wintypes.LPCWSTR, ctypes.c_int, ctypes.POINTER(_Attributes))
-# A device's is no file's, whatever its name.
-_on_a_drive = re.compile(r"(?:\\\\\?\\)?[A-Za-z]:\\").match
+# Devices are not, and a second colon is that of a stream.
+_on_a_drive = re.compile(r"(?:\\\\\?\\)?[A-Za-z]:\\[^:]*").fullmatch
 
 
 def quick_metadata(name: str) -> tuple[bool, int, int, int] | None:
@@ -197,7 +197,7 @@ def quick_metadata(name: str) -> tuple[bool, int, int, int] | None:
     if found.attributes & (stat.FILE_ATTRIBUTE_REPARSE_POINT | stat.FILE_ATTRIBUTE_DEVICE):
         return None
     is_directory = bool(found.attributes & stat.FILE_ATTRIBUTE_DIRECTORY)
-    size = 0 if is_directory else found.size_high << 32 | found.size_low
+    size = found.size_high << 32 | found.size_low
     return is_directory, size, _epoch_ms(found.created), _epoch_ms(found.modified)
 
 

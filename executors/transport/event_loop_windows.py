@@ -14,6 +14,7 @@ import asyncio
 import logging
 import socket
 import sys
+from contextlib import suppress
 from typing import Any, Final
 
 assert sys.platform == "win32"
@@ -35,10 +36,12 @@ def new_event_loop() -> asyncio.ProactorEventLoop:
 
 class _Loop(asyncio.ProactorEventLoop):
     def _write_to_self(self) -> None:
-        # Of a loop that is closed asyncio has none, and nobody is left to be woken.
+        # Whoever calls from another thread may find the loop closed, or while it closes: nobody is left to be
+        # woken then.
         port = getattr(getattr(self, "_proactor", None), "_iocp", None)
         if port is not None:
-            _overlapped.PostQueuedCompletionStatus(port, 0, 0, _NO_OPERATION)
+            with suppress(OSError):
+                _overlapped.PostQueuedCompletionStatus(port, 0, 0, _NO_OPERATION)
 
 
 class _Proactor(asyncio.IocpProactor):
