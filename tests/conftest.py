@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 _ROOT = str(Path(__file__).resolve().parent.parent)
 if _ROOT not in sys.path:
@@ -17,6 +18,12 @@ if _ROOT not in sys.path:
 from tests.support.launch import Executor  # noqa: E402
 from tests.support.schedule import UnitScheduling, turn  # noqa: E402
 from tests.support.wire import Client  # noqa: E402
+
+# How long an example takes says more of the machine, which others use too, than of what is tested.
+settings.register_profile(
+    "patient", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("patient")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # As a shell's `&` has it: the programs that are tested would ignore it too.

@@ -31,6 +31,8 @@ class Relay:
         parts = urlsplit(target)
         self._target = parts.hostname, parts.port
         self._open: set[asyncio.StreamWriter] = set()
+        self._serving: set[asyncio.Task[None]] = set()
+        self._is_closed = False
         self.url = ""
         self.connections = 0
         self.refuses = False
@@ -56,11 +58,32 @@ class Relay:
             writer.transport.abort()
         self._may_answer.set()
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._is_closed:
+            writer.transport.abort()
+            return
+        task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
+
+    async def close(self) -> None:
+        """Drops every connection, one that is being made too, and waits until nothing of them runs."""
+        self._is_closed = True
+        self.cut()
+        for task in self._serving:
+            task.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await self._pass_through(reader, writer)
+        finally:
+            writer.transport.abort()
+
+    async def _pass_through(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         self.connected.set()
         if self.refuses:
-            writer.transport.abort()
             return
         there, out = await asyncio.open_connection(*self._target)
         limit, self.cut_after = self.cut_after, None
@@ -71,7 +94,6 @@ class Relay:
                 tasks.create_task(self._pass_on(there, writer, limit, answers=True))
         finally:
             self._open -= {writer, out}
-            writer.transport.abort()
             out.transport.abort()
 
     async def _pass_on(
@@ -106,12 +128,13 @@ class Relay:
 async def relay(target: str) -> AsyncIterator[Relay]:
     """Listens for clients of the executor at *target*, ``ws://HOST:PORT``."""
     made = Relay(target)
-    async with await asyncio.start_server(made.serve, "127.0.0.1", 0) as server:
+    async with await asyncio.start_server(made.accept, "127.0.0.1", 0) as server:
         made.url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         try:
             yield made
         finally:
-            made.cut()
+            server.close()
+            await made.close()
 
 
 @asynccontextmanager
