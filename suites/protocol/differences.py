@@ -115,8 +115,9 @@ DIFFERENCES: Final[Table] = (
             "small messages wait until the one before is acknowledged: 40 ms a process for a plain client",
             executor="codex",
             version="0.169.0",
-            # In a container, what passes it on acknowledges at once.
-            env="local",
+            env=["local", "docker"],
+            # What passes it on in a container, and a program that comes late, acknowledge before it matters.
+            sometimes=True,
         ),
         ["test_latency.py::test_the_end_of_a_process_is_told_before_the_start_is_acknowledged"],
     ),
