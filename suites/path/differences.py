@@ -9,6 +9,179 @@ import pytest
 from suites.expected import Table
 
 DIFFERENCES: Final[Table] = (
+    (pytest.mark.needs_feature("close-stdin"), ["test_windows_devices.py::test_pipe_is_never_read"]),
+    (
+        pytest.mark.known_gap(
+            "a device is made a directory, or copied to, as if its name were one of a file",
+            executor="codex",
+            version="0.169.0",
+            env=["wine-exec"],
+        ),
+        [
+            "test_windows_devices.py::test_device_is_never_read_listed_or_made_a_directory[AUX]",
+            "test_windows_devices.py::test_device_is_never_read_listed_or_made_a_directory[NUL]",
+            "test_windows_devices.py::test_device_is_never_read_listed_or_made_a_directory[COM1]",
+            "test_windows_devices.py::test_device_is_never_read_listed_or_made_a_directory[NUL.txt]",
+            "test_windows_devices.py::test_device_is_never_read_listed_or_made_a_directory[aux.h]",
+            "test_windows_devices.py::test_device_is_never_read_listed_or_made_a_directory[COM1.txt]",
+            "test_windows_devices.py::test_device_is_never_read_listed_or_made_a_directory[NUL ]",
+            "test_windows_devices.py::test_device_is_never_read_listed_or_made_a_directory[COM1 .txt]",
+            "test_windows_devices.py::test_device_is_never_read_listed_or_made_a_directory[nul.]",
+            "test_windows_devices.py::test_device_is_never_read_listed_or_made_a_directory[NUL:]",
+            "test_windows_long_paths.py::test_device_is_one_at_any_length[200]",
+            "test_windows_long_paths.py::test_device_is_one_at_any_length[300]",
+        ],
+    ),
+    (
+        pytest.mark.known_gap(
+            "a verbatim path is refused",
+            executor="codex",
+            version="0.169.0",
+            env=["wine-exec"],
+        ),
+        [
+            "test_windows_devices.py::test_verbatim_path_is_taken_literally[device]",
+            "test_windows_devices.py::test_verbatim_path_is_taken_literally[dot-at-end]",
+            "test_windows_devices.py::test_verbatim_path_is_taken_literally[blank-at-end]",
+        ],
+    ),
+    (
+        pytest.mark.known_gap(
+            "a variable does not replace one whose name has another case",
+            executor="codex",
+            version="0.169.0",
+            env=["wine-exec"],
+        ),
+        [
+            "test_windows_environment.py::test_variable_replaces_that_of_another_case[path]",
+            "test_windows_environment.py::test_variable_replaces_that_of_another_case[pAtH]",
+        ],
+    ),
+    (
+        pytest.mark.known_gap(
+            "the code page of the console is not told",
+            executor="codex",
+            version="0.169.0",
+            env=["wine-exec"],
+        ),
+        [
+            "test_windows_environment.py::test_output_of_the_console_s_programs_is_in_its_code_page[\\xe9]",
+            "test_windows_environment.py::test_output_of_the_console_s_programs_is_in_its_code_page[\\xe4\\xf6\\xfc\\xdf]",
+            "test_windows_environment.py::test_output_of_the_console_s_programs_is_in_its_code_page[\\xf1\\xa3\\xa5]",
+            "test_windows_environment.py::test_output_of_the_console_s_programs_is_in_its_code_page[\\u2591\\u2592\\u2593]",
+            "test_windows_environment.py::test_output_of_the_console_s_programs_is_in_its_code_page[\\u03b1\\u03b2]",
+            "test_windows_environment.py::test_output_of_the_console_s_programs_is_in_its_code_page[plain]",
+        ],
+    ),
+    (
+        pytest.mark.known_gap(
+            "a drive that is written with a bar for its colon is refused",
+            executor="codex",
+            version="0.169.0",
+            env=["wine-exec"],
+        ),
+        [
+            "test_windows_environment.py::test_spelling_of_the_drive[bar]",
+            "test_windows_environment.py::test_spelling_of_the_drive[bar-small]",
+        ],
+    ),
+    (
+        pytest.mark.known_gap(
+            "a drive without a slash behind it is refused",
+            executor="codex",
+            version="0.169.0",
+            env=["wine-exec"],
+        ),
+        [
+            "test_windows_environment.py::test_spelling_of_the_drive[no-slash-at-end]",
+        ],
+    ),
+    (
+        pytest.mark.known_gap(
+            "an encoded colon makes a drive",
+            executor="codex",
+            version="0.169.0",
+            env=["wine-exec"],
+        ),
+        [
+            "test_windows_environment.py::test_what_is_no_drive_is_refused[encoded-colon]",
+        ],
+    ),
+    (
+        pytest.mark.known_gap(
+            "a name of nothing but dots and blanks is not refused: it is the directory that it is in",
+            executor="codex",
+            version="0.169.0",
+            env=["wine-exec"],
+        ),
+        [
+            "test_windows_full_paths.py::test_file_calls_go_where_the_system_goes_or_nowhere[four-dots]",
+            "test_windows_full_paths.py::test_file_calls_go_where_the_system_goes_or_nowhere[blank]",
+            "test_windows_full_paths.py::test_file_calls_go_where_the_system_goes_or_nowhere[dot-and-blank]",
+            "test_windows_full_paths.py::test_file_calls_go_where_the_system_goes_or_nowhere[blank-and-dots]",
+            "test_windows_full_paths.py::test_file_calls_go_where_the_system_goes_or_nowhere[three-dots]",
+            "test_windows_names.py::test_removing_a_name_of_dots_and_blanks_removes_nothing[... ...-directory]",
+            "test_windows_names.py::test_removing_a_name_of_dots_and_blanks_removes_nothing[...-tree]",
+            "test_windows_names.py::test_removing_a_name_of_dots_and_blanks_removes_nothing[...-directory]",
+            "test_windows_names.py::test_removing_a_name_of_dots_and_blanks_removes_nothing[....-tree]",
+            "test_windows_names.py::test_removing_a_name_of_dots_and_blanks_removes_nothing[....-directory]",
+            "test_windows_names.py::test_removing_a_name_of_dots_and_blanks_removes_nothing[ -tree]",
+            "test_windows_names.py::test_removing_a_name_of_dots_and_blanks_removes_nothing[ -directory]",
+            "test_windows_names.py::test_removing_a_name_of_dots_and_blanks_removes_nothing[. -tree]",
+            "test_windows_names.py::test_removing_a_name_of_dots_and_blanks_removes_nothing[. -directory]",
+            "test_windows_names.py::test_removing_a_name_of_dots_and_blanks_removes_nothing[ .-tree]",
+            "test_windows_names.py::test_removing_a_name_of_dots_and_blanks_removes_nothing[ .-directory]",
+            "test_windows_names.py::test_removing_a_name_of_dots_and_blanks_removes_nothing[... ...-tree]",
+        ],
+    ),
+    (
+        pytest.mark.known_gap(
+            "what a listing tells of cannot be walked, read, copied or removed if Win32 would change "
+            "its name, such as x. or NUL",
+            executor="codex",
+            version="0.169.0",
+            env=["wine-exec"],
+        ),
+        [
+            "test_windows_names.py::test_tree_of_a_name_with_an_end_that_counts_for_nothing[dots]",
+            "test_windows_names.py::test_tree_of_a_name_with_an_end_that_counts_for_nothing[blank]",
+            "test_windows_names.py::test_tree_of_a_name_with_an_end_that_counts_for_nothing[blanks]",
+            "test_windows_names.py::test_tree_of_a_name_with_an_end_that_counts_for_nothing[dot-and-blank]",
+            "test_windows_names.py::test_tree_of_a_name_with_an_end_that_counts_for_nothing[blank-and-dot]",
+            "test_windows_names.py::test_tree_of_a_name_with_an_end_that_counts_for_nothing[dots-before-too]",
+            "test_windows_names.py::test_what_a_listing_tells_of_can_be_read[x.]",
+            "test_windows_names.py::test_what_a_listing_tells_of_can_be_read[x ]",
+            "test_windows_names.py::test_what_a_listing_tells_of_can_be_read[NUL]",
+            "test_windows_names.py::test_what_a_listing_tells_of_can_be_read[con.txt]",
+            "test_windows_names.py::test_what_a_listing_tells_of_can_be_read[COM1]",
+            "test_windows_names.py::test_tree_with_a_name_that_win32_would_change_is_copied_and_removed[x.]",
+            "test_windows_names.py::test_tree_with_a_name_that_win32_would_change_is_copied_and_removed[x ]",
+            "test_windows_names.py::test_tree_with_a_name_that_win32_would_change_is_copied_and_removed[NUL]",
+            "test_windows_names.py::test_tree_with_a_name_that_win32_would_change_is_copied_and_removed[con.txt]",
+            "test_windows_names.py::test_tree_with_a_name_that_win32_would_change_is_copied_and_removed[COM1]",
+        ],
+    ),
+    (
+        pytest.mark.known_gap(
+            "GetFinalPathNameByHandleW fails with ERROR_MORE_DATA where the path has more than 260 "
+            "characters, and so does what needs a canonical path",
+            executor="codex",
+            owner="wine",
+            version="8.0",
+            env=["wine-exec"],
+        ),
+        [
+            "test_windows_long_paths.py::test_deep_directory_is_seen_from_both_sides[1000]",
+            "test_windows_long_paths.py::test_deep_directory_is_seen_from_both_sides[3800]",
+            "test_windows_long_paths.py::test_file_of_that_length[300]",
+            "test_windows_long_paths.py::test_end_that_counts_for_nothing_does_so_at_any_length[dot-300]",
+            "test_windows_long_paths.py::test_end_that_counts_for_nothing_does_so_at_any_length[dot-900]",
+            "test_windows_long_paths.py::test_end_that_counts_for_nothing_does_so_at_any_length[blank-300]",
+            "test_windows_long_paths.py::test_end_that_counts_for_nothing_does_so_at_any_length[blank-900]",
+            "test_windows_long_paths.py::test_end_that_counts_for_nothing_does_so_at_any_length[dots-300]",
+            "test_windows_long_paths.py::test_end_that_counts_for_nothing_does_so_at_any_length[dots-900]",
+        ],
+    ),
     (
         pytest.mark.known_gap(
             "paths of 4,096 bytes and more are too long",
