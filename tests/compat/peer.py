@@ -20,8 +20,8 @@ from tests.support.watch import SECONDS
 LIMIT_SECONDS = 3 * SECONDS
 """How long a turn may take that hangs."""
 
-# To a model that it knows it offers its tool for patches; nobody asks who the model is. Without the features
-# it looks for nothing on the network.
+# To a model that it knows it offers its tool for patches; nobody asks who the model is. Without those
+# features it looks for nothing on the network.
 _CONFIG = """\
 model = "gpt-5.5"
 model_provider = "stub"
