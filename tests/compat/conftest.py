@@ -11,7 +11,7 @@ from harness.executor_kinds.codex import program
 from harness.executor_kinds.codex.release import LINUX
 from harness.progress import SILENT
 from harness.settings import read_settings
-from tests.compat.peer import Peer
+from tests.compat.peer import Peer, variables_of
 from tests.compat.record import PLATFORMS
 from tests.support.launch import Executor
 
@@ -31,6 +31,13 @@ def released_url(peer: Peer) -> Iterator[str]:
     """Where the released executor listens."""
     with peer.serve() as url:
         yield url
+
+
+@pytest.fixture(scope="module")
+def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Executor]:
+    """Our executor, whose user has no settings."""
+    with Executor(env=variables_of(tmp_path_factory.mktemp("user"))) as executor:
+        yield executor
 
 
 @pytest.fixture(scope="module")

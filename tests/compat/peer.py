@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,13 +16,14 @@ from harness.executor_kinds.codex.home import environ
 from tests.compat.app_server import AppServer, app_server
 from tests.compat.model import StubModel, ToolCall
 from tests.compat.relay import Relay
+from tests.support.launch import ROOT
 from tests.support.watch import SECONDS
 
 LIMIT_SECONDS = 3 * SECONDS
 """How long a turn may take that hangs."""
 
-# To a model that it knows it offers its tool for patches; nobody asks who the model is. Without the features
-# it looks for nothing on the network.
+# To a model that it knows it offers its tool for patches; nobody asks who the model is. Without those
+# features it looks for nothing on the network.
 _CONFIG = """\
 model = "gpt-5.5"
 model_provider = "stub"
@@ -43,6 +45,16 @@ request_max_retries = 0
 stream_max_retries = 0
 supports_websockets = false
 """
+
+
+def variables_of(home: Path) -> dict[str, str]:
+    """Returns an environment for an executor whose user has nothing in *home*.
+
+    That client's commands run in a login shell, which would read the settings of whoever runs the tests, and
+    wait for whatever they wait for.
+    """
+    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    return {**os.environ, "PYTHONPATH": path, "HOME": str(home)}
 
 
 @dataclass(frozen=True)
@@ -151,9 +163,10 @@ class Peer:
     @contextmanager
     def serve(self) -> Iterator[str]:
         """Runs the released executor; yields its URL."""
+        home = self.new_home()
         process = subprocess.Popen(
             [self.program, "exec-server", "--listen", "ws://127.0.0.1:0"],
-            env=self.environ(self.new_home()),
+            env=self.environ(home, HOME=str(home)),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

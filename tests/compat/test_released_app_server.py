@@ -66,15 +66,13 @@ class Place:
         return f"{self.python} -u program.py"
 
 
-@pytest.fixture(
-    scope="module",
-    params=[
-        pytest.param(
-            platform, id=platform.environment, marks=pytest.mark.timeout(platform.seconds + LIMIT_SECONDS)
-        )
-        for platform in PLATFORMS.values()
-    ],
-)
+PLACES = [
+    pytest.param(each, id=each.environment, marks=pytest.mark.timeout(each.seconds + LIMIT_SECONDS))
+    for each in PLATFORMS.values()
+]
+
+
+@pytest.fixture(scope="module", params=PLACES)
 def machine(
     request: pytest.FixtureRequest, peer: Peer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Place]:

@@ -10,7 +10,7 @@ from typing import Self
 
 from executors.protocol.errors import ErrorCode
 from tests.compat.model import ToolCall, ended, run, session, write
-from tests.compat.peer import Peer, Turn
+from tests.compat.peer import Peer, Turn, variables_of
 from tests.compat.relay import Relay
 from tests.support.launch import Executor
 from tests.support.watch import SECONDS, until
@@ -153,7 +153,7 @@ def test_a_background_child_keeps_the_command_open(peer: Peer, executor_url: str
 
 def test_the_background_child_ends_with_the_client(peer: Peer, tmp_path: Path) -> None:
     # The client does not say that it is done: its session has to expire.
-    with Executor("--session-retention-seconds", "1") as executor:
+    with Executor("--session-retention-seconds", "1", env=variables_of(tmp_path)) as executor:
         turn = peer.ask([run("sleep 600 & echo $!", yield_time_ms=3000)], executor.url, tmp_path)
         pid = int(turn.output.split()[-1])
         until(lambda: not Path(f"/proc/{pid}").exists(), lambda: f"process {pid} still runs")
@@ -198,7 +198,7 @@ def test_a_walk_leaves_hidden_folders_alone(peer: Peer, executor_url: str, tmp_p
 def test_a_sandbox_is_enforced_or_refused(peer: Peer, tmp_path: Path) -> None:
     calls = [run("echo x > touched; echo $?"), run(PATCH)]
     # What a sandbox needs is held as long as the session waits for its client.
-    with Executor("--session-retention-seconds", "1") as executor:
+    with Executor("--session-retention-seconds", "1", env=variables_of(tmp_path)) as executor:
         turn = peer.ask(calls, executor.url, project(tmp_path / "p"), sandbox_mode="read-only")
     start, *_ = turn.relay.called("process/start")
     assert start.params["sandbox"]["permissions"]["type"] == "managed"
