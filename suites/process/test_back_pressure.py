@@ -25,11 +25,11 @@ with open("progress", "wb", buffering=0) as progress:
         progress.write(b"%08d" % (number + 1))
 """
 
-# Prints the progress once it has not changed for a second, or is complete.
+# Prints the progress once there is some and it has not changed for a second, or is complete.
 UNTIL_STILL = """
 import sys, time
 last, since = b"", time.monotonic()
-while time.monotonic() - since < 1:
+while not last or time.monotonic() - since < 1:
     with open("progress", "rb") as progress:
         now = progress.read()
     if now != last:
