@@ -18,7 +18,7 @@ from tests.compat.steps import Ask, Came, Json, Recording, Say
 # Of the recorded fields, those that a client can do without.
 OPTIONAL = {"providerId", "prependPathDirs", "temporaryDirectories"}
 # Fields of ours besides.
-OWN_FIELDS = {"sandboxBackend", "sessionRetentionMs", "consoleCodePage"}
+OWN_FIELDS = {"sandboxBackend", "sessionRetentionMs", "consoleCodePage", "speedUps"}
 # Capabilities of ours that the released executor has not.
 EXTENSIONS = {"processCloseStdin", "processResize", "processAcknowledge", "sessionResume", "sandbox"}
 
