@@ -47,10 +47,12 @@ DIFFERENCES: Final[Table] = (
     ),
     (
         pytest.mark.known_gap(
-            "a variable does not replace one whose name has another case",
+            "a variable does not always replace one whose name has another case",
             executor="codex",
             version="0.169.0",
             env=["wine-exec"],
+            # It depends on the order in which a hash table has them.
+            sometimes=True,
         ),
         [
             "test_windows_environment.py::test_variable_replaces_that_of_another_case[path]",
@@ -65,12 +67,7 @@ DIFFERENCES: Final[Table] = (
             env=["wine-exec"],
         ),
         [
-            "test_windows_environment.py::test_output_of_the_console_s_programs_is_in_its_code_page[\\xe9]",
-            "test_windows_environment.py::test_output_of_the_console_s_programs_is_in_its_code_page[\\xe4\\xf6\\xfc\\xdf]",
-            "test_windows_environment.py::test_output_of_the_console_s_programs_is_in_its_code_page[\\xf1\\xa3\\xa5]",
-            "test_windows_environment.py::test_output_of_the_console_s_programs_is_in_its_code_page[\\u2591\\u2592\\u2593]",
-            "test_windows_environment.py::test_output_of_the_console_s_programs_is_in_its_code_page[\\u03b1\\u03b2]",
-            "test_windows_environment.py::test_output_of_the_console_s_programs_is_in_its_code_page[plain]",
+            "test_windows_environment.py::test_output_of_the_console_s_programs_is_in_its_code_page[*",
         ],
     ),
     (
@@ -120,7 +117,7 @@ DIFFERENCES: Final[Table] = (
             "test_windows_full_paths.py::test_file_calls_go_where_the_system_goes_or_nowhere[dot-and-blank]",
             "test_windows_full_paths.py::test_file_calls_go_where_the_system_goes_or_nowhere[blank-and-dots]",
             "test_windows_full_paths.py::test_file_calls_go_where_the_system_goes_or_nowhere[three-dots]",
-            "test_windows_names.py::test_removing_a_name_of_dots_and_blanks_removes_nothing[... ...-directory]",
+            "test_windows_names.py::test_removing_a_name_of_dots_and_blanks_removes_nothing[... ...-*",
             "test_windows_names.py::test_removing_a_name_of_dots_and_blanks_removes_nothing[...-tree]",
             "test_windows_names.py::test_removing_a_name_of_dots_and_blanks_removes_nothing[...-directory]",
             "test_windows_names.py::test_removing_a_name_of_dots_and_blanks_removes_nothing[....-tree]",
@@ -131,7 +128,6 @@ DIFFERENCES: Final[Table] = (
             "test_windows_names.py::test_removing_a_name_of_dots_and_blanks_removes_nothing[. -directory]",
             "test_windows_names.py::test_removing_a_name_of_dots_and_blanks_removes_nothing[ .-tree]",
             "test_windows_names.py::test_removing_a_name_of_dots_and_blanks_removes_nothing[ .-directory]",
-            "test_windows_names.py::test_removing_a_name_of_dots_and_blanks_removes_nothing[... ...-tree]",
         ],
     ),
     (
