@@ -57,6 +57,8 @@ def test_a_conversation_cut_at_any_frame(
             talk = Conversation()
             talk.hold(faults.url, python, workspace)
             talk.check()
+            # The client has closed it, which a proxy that is late has yet to see.
+            faults.until(lambda counts: not counts.connections[0].is_open)
             return talk, faults.counts.connections[0]
 
     whole, first = hold(CLEAR)
@@ -66,8 +68,8 @@ def test_a_conversation_cut_at_any_frame(
     frames = first.passed(direction).frames
     for frame in range(1, frames + 1):
         talk, first_of_it = hold(cut(make(direction, frame), hows[(frame + 1) % 2]))
-        # At the last one the ends themselves are about to end it.
-        assert first_of_it.cut is not None or frame == frames
+        # At the last one the ends themselves are about to end it; there may be one less than there were.
+        assert first_of_it.cut is not None or frame >= first_of_it.passed(direction).frames
         # Without its first answer there is no session that could be resumed.
         assert not talk.refused or frame == 1
         ended.add(talk.pid)
