@@ -266,20 +266,20 @@ class TestWholeRun:
         assert " -e lint,types,layers,py312,py311 " in tox
         folder = ready.root / "bin"
         assert tox.endswith(f" --discover {folder}/python3 {folder}/python3.11 {folder}/python3.14")
-        assert matrix == "-m harness.cli matrix --out=.tox/matrix"
+        assert matrix == "-m harness.cli matrix --out=.tox/matrix --executor=python"
         assert plain == PLAIN
         assert tally == "ci/tally.py .tox/*.xml .tox/matrix/junit-*.xml .tox/matrix-plain/junit-*.xml"
 
     def test_the_suites_run_only_where_they_are_asked_for(self, ready: Project) -> None:
         assert ready.run("ci/test", env={"SUITES": "local,docker"}).returncode == 0
         _, matrix, plain, _ = ready.calls()
-        assert matrix == "-m harness.cli matrix --out=.tox/matrix --env=local,docker"
+        assert matrix == "-m harness.cli matrix --out=.tox/matrix --executor=python --env=local,docker"
         assert plain == PLAIN
 
     def test_nothing_runs_here_that_is_asked_for_elsewhere(self, ready: Project) -> None:
         assert ready.run("ci/test", env={"SUITES": "docker"}).returncode == 0
         _, matrix, _ = ready.calls()
-        assert matrix == "-m harness.cli matrix --out=.tox/matrix --env=docker"
+        assert matrix == "-m harness.cli matrix --out=.tox/matrix --executor=python --env=docker"
 
     def test_no_suites_run_when_none_is_asked_for(self, ready: Project) -> None:
         assert ready.run("ci/test", env={"SUITES": ""}).returncode == 0

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -70,13 +71,17 @@ def read_gaps(paths: Sequence[Path]) -> list[KnownGap]:
     sources = Sources()
     marks: dict[int, Mark] = {}
     users: dict[int, list[Test]] = {}
+    tests: list[Test] = []
     for file, is_test in _files(paths).items():
         module = sources.module(file)
         marks |= {id(mark.node): mark for mark in module.marks()}
         for test in module.tests() if is_test else ():
+            tests.append(test)
             for mark in sources.marks_of(test):
                 marks[id(mark.node)] = mark
                 users.setdefault(id(mark.node), []).append(test)
+    for key, mark in marks.items():
+        users.setdefault(key, []).extend(_listed(mark, tests))
     lines: dict[Path, set[int]] = {}
     for mark in marks.values():
         lines.setdefault(mark.module.path, set()).add(mark.line)
@@ -86,6 +91,24 @@ def read_gaps(paths: Sequence[Path]) -> list[KnownGap]:
         for key, mark in marks.items()
     ]
     return sorted(gaps, key=lambda gap: (not gap.owner, gap.owner, gap.reason.casefold(), gap.file, gap.line))
+
+
+def _listed(mark: Mark, tests: Iterable[Test]) -> Iterator[Test]:
+    """The tests that a table beside them gives the mark to: pairs of a mark and names, in which a star stands
+    for any text. Of parameters this text tells nothing."""
+    patterns = [
+        name.value.partition("[")[0]
+        for pair in ast.walk(mark.module.tree)
+        if isinstance(pair, ast.Tuple) and len(pair.elts) == 2 and pair.elts[0] is mark.node
+        for name in ast.walk(pair.elts[1])
+        if isinstance(name, ast.Constant) and isinstance(name.value, str)
+    ]
+    folder = mark.module.path.parent
+    for test in tests if patterns else ():
+        path = test.module.path
+        name = f"{path.name}::{test.name}"
+        if path.is_relative_to(folder) and any(fnmatchcase(name, pattern) for pattern in patterns):
+            yield test
 
 
 def _files(paths: Sequence[Path]) -> dict[Path, bool]:

@@ -78,7 +78,10 @@ class Turn:
         return output
 
     def refusals(self) -> list[tuple[str, Any, Any]]:
-        """Returns calls that were not answered with a result, though a client may ask for absent files."""
+        """Returns calls that were not answered with a result.
+
+        A client may ask for absent files, and have gone before it hears that its last command is ended.
+        """
         return [
             (each.method, each.params, each.reply)
             for each in self.relay.exchanges()
@@ -86,6 +89,7 @@ class Turn:
             and not (
                 each.method == "fs/getMetadata" and (each.error or {}).get("code") == ErrorCode.NOT_FOUND
             )
+            and not (each.method == "process/terminate" and each.reply is None)
         ]
 
 

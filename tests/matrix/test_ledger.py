@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -160,6 +161,27 @@ def test_the_tests_that_have_a_gap_are_found(tmp_path: Path) -> None:
         "test_a.py::test_while_it_runs",
         "test_b.py::test_of_module",
     ]
+
+
+def test_a_table_beside_the_tests_gives_marks_by_name(tmp_path: Path) -> None:
+    table = """
+        import pytest
+        TABLE = (
+            (pytest.mark.known_gap("first", owner="o"), ["test_one.py::test_a[x-*", "test_one.py::test_b*"]),
+            (pytest.mark.known_gap("second", owner="o"), ["test_two.py::test_a", *more]),
+            (pytest.mark.known_gap("none", owner="o"), ["test_two.py::test_c"]),
+        )
+    """
+    one_two = "def test_a():\n    pass\n\ndef test_b_one():\n    pass\n\ndef test_b_two():\n    pass\n"
+    gaps = gaps_of(
+        tmp_path, s__differences=dedent(table), s__test_one=one_two, s__test_two=one_two, t__test_one=one_two
+    )
+    folder = (tmp_path / "s").as_posix()
+    assert {gap.reason: [test.removeprefix(f"{folder}/") for test in gap.tests] for gap in gaps} == {
+        "first": ["test_one.py::test_a", "test_one.py::test_b_one", "test_one.py::test_b_two"],
+        "second": ["test_two.py::test_a"],
+        "none": [],
+    }
 
 
 def test_a_mark_from_outside_of_the_paths_counts_if_it_is_used(tmp_path: Path) -> None:
