@@ -281,6 +281,11 @@ class TestWholeRun:
         _, matrix, _ = ready.calls()
         assert matrix == "-m harness.cli matrix --out=.tox/matrix --executor=python --env=docker"
 
+    def test_the_suites_run_with_the_executors_that_are_asked_for(self, ready: Project) -> None:
+        assert ready.run("ci/test", env={"SUITES": "docker", "EXECUTORS": "python,codex"}).returncode == 0
+        _, matrix, _ = ready.calls()
+        assert matrix == "-m harness.cli matrix --out=.tox/matrix --executor=python,codex --env=docker"
+
     def test_no_suites_run_when_none_is_asked_for(self, ready: Project) -> None:
         assert ready.run("ci/test", env={"SUITES": ""}).returncode == 0
         _, tally = ready.calls()

@@ -137,7 +137,7 @@ def test_nothing_goes_wrong_on_a_good_network(steps: list[Step], ending: Ending)
     play(steps, ending)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("ending", Ending)
 @settings(SETTINGS, max_examples=1400)
 @given(steps=histories(QUIET + TROUBLE))

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from executors.protocol.binary import decode_base64, encode_base64
-from executors.protocol.envelope import decode_as
+from executors.protocol.envelope import decode_as, encode_result
 from executors.protocol.errors import RpcError
 from executors.protocol.path_uri import Convention, PathUri
 from executors.server.file_calls import FileCalls
@@ -39,7 +39,8 @@ class Client:
     async def call(self, method: str, **params: Any) -> Any:
         """The result as the client decodes it."""
         result = self.start(method, **params)
-        return msgspec.json.decode(msgspec.json.encode(await result if isawaitable(result) else result))
+        reply = encode_result(1, await result if isawaitable(result) else result)
+        return msgspec.json.decode(reply)["result"]
 
     async def refused(self, method: str, **params: Any) -> tuple[int, str]:
         with pytest.raises(RpcError) as refused:
