@@ -9,6 +9,15 @@ import pytest
 from suites.expected import Table
 
 DIFFERENCES: Final[Table] = (
+    (
+        pytest.mark.known_gap(
+            "a stream of a file whose name is one letter is not found",
+            executor="codex",
+            version="0.169.0",
+            env=["wine-exec"],
+        ),
+        ["test_windows_streams.py::test_stream_of_a_file_with_a_name_of_one_letter"],
+    ),
     (pytest.mark.needs_feature("close-stdin"), ["test_windows_devices.py::test_pipe_is_never_read"]),
     (
         pytest.mark.known_gap(
