@@ -178,7 +178,7 @@ def test_a_gap_that_is_closed_in_another_version_passes_and_is_told(run: Run) ->
         "-n1",
     )
     result.assert_outcomes(passed=1, xfailed=2)
-    told = f"gap closed in crossexec {__version__}: *::test_passes: was broken [[]https://example.org/1]"
+    told = f"gap closed in python {__version__}: *::test_passes: was broken [[]https://example.org/1]"
     result.stdout.fnmatch_lines([told])
     result.stdout.no_fnmatch_line("gap closed*::test_[fh]*")
 

@@ -19,6 +19,7 @@ from executors.transport.unix import format_url, socket_path
 from harness.client import ConnectFailed, ConnectionLost, connect
 from tests.support.both import speed_ups  # noqa: F401
 from tests.support.launch import Executor
+from tests.support.watch import SECONDS
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="CPython for Windows has no Unix sockets")
 
@@ -174,3 +175,5 @@ def test_the_connections_end_with_the_executor(folder: Path) -> None:
         with pytest.raises(ConnectionLost) as lost:
             asyncio.run(use(executor))
         assert (lost.value.code, lost.value.url) == (1001, executor.url)
+        # A second signal would kill it in the middle of its end.
+        assert executor.process.wait(SECONDS) == 0
