@@ -25,7 +25,8 @@ _ESCAPE: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
 _HEX: Final = [f"%{code:02X}" for code in range(256)]
 
 # Canonical as it stands and without authority, but for what "%" may hide and for a drive spelt "C|".
-_CANONICAL: Final = re.compile(rf"file://((?:/(?!\.\.?(?:/|\Z))[{_KEPT}%]*+)++)")
+# Not possessive as a whole: Python 3.11.2 overlooks the lookahead then.
+_CANONICAL: Final = re.compile(rf"file://((?:/(?!\.\.?(?:/|\Z))[{_KEPT}%]*+)+)")
 _HIDDEN: Final = re.compile(r"%(?:00|2[Ee])")
 
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):")

@@ -92,7 +92,9 @@ def fetch(package: Package, folder: Path) -> None:
             )
         try:
             with tarfile.open(archive) as tar:
-                tar.extractall(place, filter="data")
+                # Before 3.11.4 there is no such filter; what is in it is pinned anyway.
+                tar.extraction_filter = getattr(tarfile, "data_filter", None)
+                tar.extractall(place)
         except (tarfile.TarError, EOFError) as error:
             raise PeerFailed(f"{package.spec} cannot be unpacked: {error}", "try again") from error
         Path(place, "package").rename(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import re
 import shutil
@@ -150,4 +151,7 @@ def _wanted(archive: tarfile.TarFile, left_out: frozenset[str]) -> Iterator[tarf
         _, _, rest = member.name.partition("/")
         if not rest or (rest.partition("/")[0] in left_out and not rest.endswith("/build.info")):
             continue
-        yield member.replace(name=rest, deep=False)
+        # TarInfo.replace came with 3.11.4, too.
+        wanted = copy.copy(member)
+        wanted.name = rest
+        yield wanted
