@@ -52,9 +52,14 @@ class Player:
             for step in steps:
                 recording.steps.append(Came(step, self._take(step)))
             for process_id, name in self._started.items():
-                self._client(name).wait_for("process/closed", process_id)
+                client = self._client(name)
+                # The released one tells of an exit and of the end that follows by tasks that race each other.
+                client.wait_for("process/exited", process_id)
+                client.wait_for("process/closed", process_id)
+                while _is_left_out(_events_of(client, process_id)):
+                    client.step()
             for client in self._clients.values():
-                for process_id, told in _told(client.events).items():
+                for process_id, told in _told(client).items():
                     recording.told.setdefault(process_id, []).extend(self._without_machine(told))
         finally:
             for client in self._clients.values():
@@ -152,17 +157,29 @@ class Player:
         return found
 
 
-def _told(events: list[Json]) -> dict[str, list[Json]]:
+def _events_of(client: Client, process_id: str) -> list[Json]:
+    """Returns what was notified of a process, by its numbers, which are what a client orders it by."""
+    return sorted(
+        (event for event in client.events if event["processId"] == process_id), key=lambda event: event["seq"]
+    )
+
+
+def _is_left_out(events: list[Json]) -> bool:
+    """Whether a number is."""
+    first = events[0]["seq"]
+    return [event["seq"] for event in events] != list(range(first, first + len(events)))
+
+
+def _told(client: Client) -> dict[str, list[Json]]:
     """Returns what was notified of each process: the output of a stream in one piece, for its pieces are by
     chance, and first, for it is by chance too whether some of it comes after the exit.
 
     :raises AssertionError: a number is left out.
     """
     found: dict[str, list[Json]] = {}
-    for process_id in sorted({event["processId"] for event in events}):
-        own = [event for event in events if event["processId"] == process_id]
-        first = own[0]["seq"]
-        assert [event["seq"] for event in own] == list(range(first, first + len(own))), own
+    for process_id in sorted({event["processId"] for event in client.events}):
+        own = _events_of(client, process_id)
+        assert not _is_left_out(own), own
         outputs: dict[str, Json] = {}
         others = []
         for event in (event | {"seq": kinds(event["seq"])} for event in own):
