@@ -95,31 +95,42 @@ class Refuse:
         if name.partition(".")[0] not in allowed:
             raise ModuleNotFoundError(f"{name} is not on a bare target", name=name)
 
-allowed = {"executors", *sys.stdlib_module_names, *sys.argv[1:]}
+allowed = {"executors", *sys.stdlib_module_names, *sys.argv[2:]}
 sys.meta_path.insert(0, Refuse())
 import executors
 
 # A module for one operating system says so in its name.
 foreign = {"linux", "posix"} if sys.platform == "win32" else {"windows", "wine"}
-# And so does one for a library that is done without.
-foreign |= {"picows", "simd"}
+# And so does one for a library that is done without, or that an extra is for.
+foreign |= {"picows", "simd", *sys.argv[1].split()}
 for module in pkgutil.walk_packages(executors.__path__, "executors."):
-    words = module.name.rpartition(".")[2].split("_")
+    words = module.name.replace(".", "_").split("_")
     if "main" not in words and foreign.isdisjoint(words):
         importlib.import_module(module.name)
         print(module.name)
 """
 
 
-def test_the_executor_imports_on_a_bare_target() -> None:
-    needed = with_their_dependencies(PROJECT["optional-dependencies"]["executor"])
+@pytest.mark.parametrize(
+    ("extras", "others"),
+    [(["executor"], "noise relay remote"), (["executor", "relay"], "")],
+    ids=["nothing else", "relay"],
+)
+def test_the_executor_imports_on_a_bare_target(extras: list[str], others: str) -> None:
+    needed = with_their_dependencies(
+        [each for extra in extras for each in PROJECT["optional-dependencies"][extra]]
+    )
     allowed = [
         module
         for module, distributions in packages_distributions().items()
         if needed & {canonicalize_name(name) for name in distributions}
     ]
     result = subprocess.run(
-        [sys.executable, "-c", BARE_IMPORT, *allowed], cwd=ROOT, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", BARE_IMPORT, others, *allowed],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert result.returncode == 0, result.stderr
     assert "executors.server" in result.stdout.split()
