@@ -10,6 +10,7 @@ import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 
 from executors.transport.noise_keys import PublicKey, WireKey
+from executors.transport.relay_frames import MAX_FRAME_BYTES
 from executors.transport.relay_pb2 import RelayData, RelayHandshake, RelayMessageFrame, RelayReset
 from tests.support.rendezvous import Call, Rendezvous
 from tests.support.watch import SECONDS
@@ -80,5 +81,5 @@ async def get_bundle(service: Rendezvous, environment_id: str, key: PublicKey) -
 
 @asynccontextmanager
 async def open_link(bundle: Bundle, stream_id: str) -> AsyncIterator[Link]:
-    async with connect(bundle.url, compression=None) as socket:
+    async with connect(bundle.url, compression=None, max_size=MAX_FRAME_BYTES) as socket:
         yield Link(socket, stream_id)

@@ -20,10 +20,10 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
+from executors.transport.relay_frames import MAX_FRAME_BYTES
 from executors.transport.relay_pb2 import RelayMessageFrame
 
 PROFILE = "noise_hybrid_ik_v1"
-_MAX_FRAME_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True)
@@ -224,7 +224,7 @@ async def rendezvous() -> AsyncIterator[Rendezvous]:
             "127.0.0.1",
             0,
             process_request=service.check_upgrade,
-            max_size=_MAX_FRAME_BYTES,
+            max_size=MAX_FRAME_BYTES,
             compression=None,
         ) as sockets,
     ):
