@@ -15,6 +15,7 @@ from contextlib import suppress
 
 from executors import __version__
 from executors.memory import keep_freed_memory
+from executors.remote import command as remote
 from executors.server.executor import serve_stdio, serve_websocket
 from executors.server.sessions import DEFAULT_RETENTION_SECONDS
 from executors.transport import unix
@@ -24,7 +25,8 @@ from executors.transport.websocket import Limits, implementation, parse_listen_u
 
 _DESCRIPTION = """\
 Run processes and touch files on this machine for a client elsewhere: JSON-RPC
-over WebSocket, on TCP or on a Unix socket, or over stdin and stdout.
+over WebSocket, on TCP or on a Unix socket, or over stdin and stdout; or dial
+out, and be reached through an encrypted relay.
 
 Whoever can connect can do what the user of this command can do: listen on
 loopback only, unless the network in between is yours. Requests with an Origin
@@ -32,7 +34,8 @@ header, which browsers send, are refused.
 """
 
 _EPILOG = """\
-The first line on stdout is the URL that clients connect to. SIGINT, SIGTERM and
+The first line on stdout is the URL that clients connect to, or remote:ID once
+the rendezvous has been reached. SIGINT, SIGTERM and
 SIGHUP end the executor and every process that it has started.
 
 exit status: 0 ended as asked, 1 cannot start, 2 wrong usage
@@ -47,13 +50,15 @@ def make_parser(prog: str = "python -m executors") -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument(
         "--listen",
         metavar="URL",
         default="ws://127.0.0.1:0",
         help="ws://IP:PORT, port 0 for any free one, or unix:///PATH for a socket that only this user can "
         "connect to, or stdio (default: %(default)s)",
     )
+    remote.add_options(parser, where)
     parser.add_argument(
         "--exit-with-parent",
         action="store_true",
@@ -105,7 +110,13 @@ def main(arguments: list[str] | None = None, prog: str = "python -m executors") 
     )
     # What a peer gets wrong is answered to the peer, not logged here as a fault.
     logging.getLogger("picows").setLevel(logging.CRITICAL)
-    if options.listen in ("stdio", "stdio://"):
+    prepared: remote.Prepared | None = None
+    if options.remote is not None:
+        try:
+            prepared = remote.Prepared(options)
+        except (ValueError, remote.CredentialError) as error:
+            parser.error(f"--remote: {error}")
+    elif options.listen in ("stdio", "stdio://"):
         if options.exit_with_parent:
             parser.error("--exit-with-parent: with --listen stdio that is always so")
     else:
@@ -115,14 +126,17 @@ def main(arguments: list[str] | None = None, prog: str = "python -m executors") 
             parser.error(f"--listen: {error}; or stdio")
     try:
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            runner.run(_serve(options))
+            runner.run(_serve(options, prepared))
+    except remote.CannotStart as error:
+        print(f"{prog}: {error}", file=sys.stderr)
+        return 1
     except OSError as error:
         print(f"{prog}: cannot start on {options.listen}: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-async def _serve(options: argparse.Namespace) -> None:
+async def _serve(options: argparse.Namespace, prepared: remote.Prepared | None) -> None:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     _stop_on_signals(loop, stop)
@@ -132,12 +146,15 @@ async def _serve(options: argparse.Namespace) -> None:
     gc.freeze()
     gc.enable()
     keep_freed_memory()
-    if options.listen.startswith("stdio"):
+    if prepared is None and options.listen.startswith("stdio"):
         read_fd, write_fd = take_standard_streams()
         await serve_stdio(read_fd, write_fd, options.max_message_bytes, stop)
         return
     if options.exit_with_parent:
         threading.Thread(target=_watch_stdin, args=(loop, stop), name="parent-watch", daemon=True).start()
+    if prepared is not None:
+        await prepared.serve(stop)
+        return
     limits = Limits(
         frame_bytes=options.max_frame_bytes,
         message_bytes=options.max_message_bytes,

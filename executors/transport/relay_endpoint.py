@@ -155,6 +155,12 @@ class Endpoint:
             self._send_reset(stream, reason)
             self._end(stream, reason)
 
+    def lost(self, reason: str) -> None:
+        """The physical connection has ended, and all streams with it."""
+        self._control.clear()
+        for stream in list(self._streams.values()):
+            self._end(stream, reason)
+
     def _open(self, stream_id: str, channel: Channel) -> None:
         stream = RelayStream(stream_id, SecureStream(channel, self._limits))
         self._streams[stream_id] = stream

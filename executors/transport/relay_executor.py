@@ -180,6 +180,11 @@ class ExecutorRelay(Endpoint):
             self._refuse(pending.stream_id)
             self._events.append(Failed(pending.stream_id, "the registry did not say whether it may connect"))
 
+    def lost(self, reason: str) -> None:
+        self._events += [Withdrawn(pending) for pending in self._pending.values()]
+        self._pending.clear()
+        super().lost(reason)
+
     def _begin(self, stream_id: str, message: bytes, now: float) -> None:
         if now < self._refusing_until:
             self._refuse(stream_id)

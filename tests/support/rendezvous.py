@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote, unquote
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
@@ -92,7 +93,8 @@ class Rendezvous:
             body = await reader.readexactly(int(headers.get("content-length", "0")))
             match path.split("/"):
                 case ["", "base", "cloud", "environment", environment_id, action]:
-                    reply = await self.reply(Call(action, environment_id, headers, json.loads(body)))
+                    call = Call(action, unquote(environment_id), headers, json.loads(body))
+                    reply = await self.reply(call)
                 case _:
                     reply = Reply(404, _error("not_found", path))
             content = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body).encode()
@@ -153,7 +155,7 @@ class Rendezvous:
     def _bundle(self, environment_id: str, role: str) -> dict[str, Any]:
         return {
             "environment_id": environment_id,
-            "url": f"{self.ws_url}/{role}/{environment_id}?sig={secrets.token_hex(8)}",
+            "url": f"{self.ws_url}/{role}/{quote(environment_id)}?sig={secrets.token_hex(8)}",
             "security_profile": PROFILE,
             "executor_registration_id": self.registration[environment_id][0],
         }
@@ -171,7 +173,7 @@ class Rendezvous:
     async def handle_websocket(self, connection: ServerConnection) -> None:
         assert connection.request is not None
         _, role, rest = connection.request.path.split("/")
-        environment_id = rest.partition("?")[0]
+        environment_id = unquote(rest.partition("?")[0])
         if role == "executor":
             self.executors[environment_id] = connection
             self._connected[environment_id].set()

@@ -1,0 +1,97 @@
+"""One POST of JSON over HTTP/1.1: no redirects, no connection kept, bounded in time and size.
+
+It can be cancelled at any moment, which a client on a thread cannot.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import io
+import ssl
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, NamedTuple, cast
+from urllib.parse import urlsplit
+
+MAX_RESPONSE_BYTES = 256 * 1024
+
+
+class HttpError(Exception):
+    """There is no response; the text names no header and no body."""
+
+
+class Response(NamedTuple):
+    status: int
+    body: bytes
+
+
+async def post_json(
+    url: str, body: bytes, headers: Mapping[str, str], *, tls: ssl.SSLContext | None, seconds: float
+) -> Response:
+    """Posts *body*, which is JSON, to *url*.
+
+    :param headers: their values are visible ASCII characters and blanks.
+    :param tls: for https; None for the system's certificates.
+    :raises HttpError: nothing usable came within so many *seconds*.
+    """
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    is_tls = parts.scheme == "https"
+    port = parts.port or (443 if is_tls else 80)
+    lines = [f"POST {parts.path or '/'} HTTP/1.1", f"Host: {parts.netloc}", "Connection: close"]
+    lines += ["Content-Type: application/json", "Accept: application/json", f"Content-Length: {len(body)}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    if any(not (" " <= character <= "~") for line in lines for character in line):
+        raise HttpError("a header would hold characters that none may hold")
+    request = "\r\n".join([*lines, "", ""]).encode("ascii") + body
+    try:
+        async with asyncio.timeout(seconds):
+            context = (tls or ssl.create_default_context()) if is_tls else None
+            reader, writer = await asyncio.open_connection(host, port, ssl=context)
+            try:
+                writer.write(request)
+                return _parse(await _read(reader))
+            finally:
+                writer.close()
+                with suppress(OSError, TimeoutError):
+                    writer.transport.abort()
+    except TimeoutError:
+        raise HttpError(f"no answer from {host} within {seconds:g} s") from None
+    except (OSError, EOFError, http.client.HTTPException, ValueError) as error:
+        raise HttpError(f"no answer from {host}: {type(error).__name__}: {error}") from None
+
+
+async def _read(reader: asyncio.StreamReader) -> bytes:
+    """The response, up to the end that its length tells, or else of the connection."""
+    data = bytearray()
+    end: int | None = None
+    while end is None or len(data) < end:
+        chunk = await reader.read(64 * 1024)
+        if not chunk:
+            break
+        data += chunk
+        if len(data) > MAX_RESPONSE_BYTES:
+            raise HttpError(f"a response of more than {MAX_RESPONSE_BYTES} bytes")
+        if end is None and (head := data.find(b"\r\n\r\n")) >= 0:
+            fields = http.client.parse_headers(io.BytesIO(data[data.find(b"\r\n") + 2 : head + 4]))
+            length = fields.get("Content-Length", "")
+            if length.isascii() and length.isdigit() and "Transfer-Encoding" not in fields:
+                end = head + 4 + int(length)
+    return bytes(data)
+
+
+def _parse(data: bytes) -> Response:
+    response = http.client.HTTPResponse(cast(Any, _Socket(data)), method="POST")
+    response.begin()
+    return Response(response.status, response.read())
+
+
+class _Socket:
+    """What :mod:`http.client` reads a response from."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def makefile(self, mode: str) -> io.BytesIO:
+        return io.BytesIO(self._data)
