@@ -14,7 +14,7 @@ from enum import Enum
 from executors.transport import relay_frames as frames
 from executors.transport.noise import Offer, Prologue, Responder
 from executors.transport.noise_keys import KeyPair, NoiseError, Randomness, SystemRandomness
-from executors.transport.relay_endpoint import Endpoint, Event
+from executors.transport.relay_endpoint import Endpoint, Event, RelayStream
 from executors.transport.relay_stream import StreamLimits
 
 BUSY = "too_many_streams"
@@ -22,6 +22,7 @@ BUSY = "too_many_streams"
 # Who sends garbage and does not read is not answered for ever.
 _MAX_CONTROL_FRAMES = 4096
 _REMEMBERED_OFFERS = 65536
+_REMEMBERED_STREAMS = 1024
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,8 @@ class ExecutorRelay(Endpoint):
         self._bounds = limits
         self._randomness = randomness
         self._pending: dict[str, Pending] = {}
+        # Streams that have ended: data for them may have been under way, and its sender knows or will.
+        self._gone: dict[str, None] = {}
         self._failures = 0
         self._refusing_until = 0.0
 
@@ -149,7 +152,7 @@ class ExecutorRelay(Endpoint):
             self._take_pending(self._pending[stream_id], body, now)
         elif isinstance(body, frames.Handshake):
             self._begin(stream_id, body.payload, now)
-        elif isinstance(body, frames.Data):
+        elif isinstance(body, frames.Data) and stream_id not in self._gone:
             self._refuse(stream_id)
 
     def validated(self, pending: Pending, verdict: Verdict, now: float) -> None:
@@ -184,6 +187,13 @@ class ExecutorRelay(Endpoint):
         self._events += [Withdrawn(pending) for pending in self._pending.values()]
         self._pending.clear()
         super().lost(reason)
+
+    def _end(self, stream: RelayStream, reason: str) -> None:
+        super()._end(stream, reason)
+        self._gone.pop(stream.stream_id, None)
+        self._gone[stream.stream_id] = None
+        if len(self._gone) > _REMEMBERED_STREAMS:
+            del self._gone[next(iter(self._gone))]
 
     def _begin(self, stream_id: str, message: bytes, now: float) -> None:
         if now < self._refusing_until:

@@ -121,18 +121,27 @@ class HarnessClient:
                 self._came.clear()
                 await self._came.wait()
 
+    async def reset(self) -> None:
+        """Ends the stream without a word that could be trusted."""
+        self.relay.reset(self.stream, "reset")
+        await self.flush()
+
     async def close(self) -> None:
         """Says that it is done."""
         self.relay.close(self.stream, "done")
         await self.flush()
 
+    def read(self) -> None:
+        """Takes all messages that have come."""
+        while (message := self.relay.next_message(self.stream)) is not None:
+            self._take(json.loads(message))
+
     def _receive(self, frame: bytes) -> None:
         self.relay.receive(frame)
         for event in self.relay.take_events():
             match event:
-                case Readable(stream):
-                    while (message := self.relay.next_message(stream)) is not None:
-                        self._take(json.loads(message))
+                case Readable():
+                    self.read()
                 case Ended():
                     self.reason = event.reason
         for event in self.relay.take_events():

@@ -235,6 +235,16 @@ def test_data_for_no_stream_is_answered_with_a_reset_and_a_reset_with_nothing() 
     assert [frames.decode(frame) for frame in pull(executor.relay)] == [("nobody", *PROTOCOL_ERROR)]
 
 
+def test_data_that_was_under_way_to_an_ended_stream_is_not_answered() -> None:
+    executor = Executor()
+    harness = connect(executor)
+    late = harness.send(b"late")
+    executor.relay.reset(executor.streams["stream"], "over")
+    assert bodies(pull(executor.relay)) == [Reset("over")]
+    executor.take(late)
+    assert pull(executor.relay) == []
+
+
 def test_who_sends_garbage_and_does_not_read_fills_no_memory() -> None:
     executor = Executor()
     executor.take([frames.encode(f"s{number}", Data(0, bytes(20))) for number in range(10000)])

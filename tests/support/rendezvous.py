@@ -12,7 +12,7 @@ import json
 import secrets
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, unquote
@@ -22,7 +22,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from executors.transport.relay_frames import MAX_FRAME_BYTES
-from executors.transport.relay_pb2 import RelayMessageFrame
+from executors.transport.relay_pb2 import RelayMessageFrame, RelayReset
 
 PROFILE = "noise_hybrid_ik_v1"
 
@@ -184,9 +184,22 @@ class Rendezvous:
         except ConnectionClosed:
             pass
         finally:
+            for stream, harness in list(self._streams.items()):
+                if harness is connection:
+                    del self._streams[stream]
+                    await self._reset(*stream)
             if self.executors.get(environment_id) is connection:
                 del self.executors[environment_id]
                 self._connected[environment_id].clear()
+
+    async def _reset(self, environment_id: str, stream_id: str) -> None:
+        """Tells the executor that the harness of a stream has gone."""
+        if environment_id in self.executors:
+            frame = RelayMessageFrame(
+                version=1, stream_id=stream_id, reset=RelayReset(reason="the harness has gone")
+            )
+            with suppress(ConnectionClosed):
+                await self.executors[environment_id].send(frame.SerializeToString())
 
     async def _forward(
         self, role: str, environment_id: str, connection: ServerConnection, message: bytes

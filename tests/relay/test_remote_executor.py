@@ -1,0 +1,408 @@
+from __future__ import annotations
+
+import asyncio
+import base64
+import logging
+import sys
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from executors.transport import relay_frames as frames
+from executors.transport.relay_stream import WINDOW
+from tests.relay.harness import HandshakeFailed, HarnessClient, harness
+from tests.relay.links import get_bundle, open_link
+from tests.relay.remote import ENVIRONMENT_ID, as_process, in_loop
+from tests.relay.scene import HARNESS
+from tests.support.rendezvous import Call, Rendezvous, Reply, rendezvous
+from tests.support.watch import SECONDS
+
+PROTOCOL_ERROR = "reset by the other side: noise_relay_protocol_error"
+
+
+def python(code: str, process_id: str = "p", **more: Any) -> dict[str, Any]:
+    """Params that start a Python."""
+    argv = [sys.executable, "-c", code]
+    return {"processId": process_id, "argv": argv, "cwd": "file:///", "env": {}, "tty": False} | more
+
+
+async def output_of(client: HarnessClient, process_id: str = "p") -> bytes:
+    """All of it, once the process is closed."""
+    await client.notified("process/closed", processId=process_id)
+    return b"".join(
+        base64.b64decode(each["params"]["chunk"])
+        for each in client.notifications
+        if each["method"] == "process/output" and each["params"]["processId"] == process_id
+    )
+
+
+async def until(condition: Any) -> None:
+    async with asyncio.timeout(SECONDS):
+        while not condition():  # noqa: ASYNC110 - it is in another's hands
+            await asyncio.sleep(0.01)
+
+
+def test_a_process_runs_through_the_relay_and_nobody_in_between_can_read_of_it() -> None:
+    async def body() -> None:
+        async with rendezvous() as service, as_process(service), harness(service, ENVIRONMENT_ID) as client:
+            await client.initialize()
+            await client.call("process/start", python("print('a' + 'marker')"))
+            assert await output_of(client) == b"amarker\n"
+            assert (await client.notified("process/exited"))["exitCode"] == 0
+            seen = b"".join(frame for _, frame in service.seen)
+            for plain in (b"marker", base64.b64encode(b"amarker\n"), b"process/start", b"initialize"):
+                assert plain not in seen
+            validations = [call for call in service.calls if call.action == "validate"]
+            assert [call.headers["x-codex-noise-stream-id"] for call in validations] == [client.stream_id]
+            ((path, headers),) = service.dialled
+            assert headers["x-request-id"].startswith("req_")
+            assert "authorization" not in headers
+            assert path.startswith("/executor/")
+
+    asyncio.run(body())
+
+
+def test_what_is_registered() -> None:
+    async def body() -> None:
+        async with rendezvous() as service, as_process(service, "--name", "a machine"):
+            (call,) = service.calls
+            assert call.body.pop("executor_public_key")["suite"].startswith("Noise_hybridIK_")
+            assert call.body == {"security_profile": "noise_hybrid_ik_v1", "name": "a machine"}
+
+    asyncio.run(body())
+
+
+def test_many_harnesses_at_once() -> None:
+    async def one(service: Rendezvous, number: int) -> None:
+        async with harness(service, ENVIRONMENT_ID) as client:
+            await client.initialize()
+            await client.call("process/start", python(f"print({number})"))
+            assert await output_of(client) == b"%d\n" % number
+
+    async def body() -> None:
+        async with rendezvous() as service, in_loop(service), asyncio.TaskGroup() as group:
+            for number in range(8):
+                group.create_task(one(service, number))
+
+    asyncio.run(body())
+
+
+def test_a_large_message_goes_both_ways(tmp_path: Any) -> None:
+    async def body() -> None:
+        async with rendezvous() as service, in_loop(service), harness(service, ENVIRONMENT_ID) as client:
+            await client.initialize()
+            data = base64.b64encode(bytes(range(256)) * 40 * 1024).decode()
+            path = (tmp_path / "big").as_uri()
+            await client.call("fs/writeFile", {"path": path, "dataBase64": data})
+            assert (tmp_path / "big").stat().st_size == 10 * 1024 * 1024
+            assert await client.call("fs/readFile", {"path": path}) == {"dataBase64": data}
+
+    asyncio.run(body())
+
+
+def test_a_session_is_resumed_on_another_stream_and_another_connection() -> None:
+    async def body() -> None:
+        async with rendezvous() as service, in_loop(service):
+            async with harness(service, ENVIRONMENT_ID) as client:
+                session = (await client.initialize())["sessionId"]
+                await client.call("process/start", python("input(); print('still')", pipeStdin=True))
+                await client.reset()
+            # And now the rendezvous loses the executor.
+            await (await service.executor_connected(ENVIRONMENT_ID)).close()
+            await until(lambda: len(service.dialled) == 2)
+            await service.executor_connected(ENVIRONMENT_ID)
+            async with harness(service, ENVIRONMENT_ID) as client:
+                assert (await client.initialize(resumeSessionId=session))["sessionId"] == session
+                chunk = base64.b64encode(b"\n").decode()
+                await client.call("process/write", {"processId": "p", "chunk": chunk, "writeId": "1"})
+                assert await output_of(client) == b"still\n"
+            assert len([call for call in service.calls if call.action == "register"]) == 1
+
+    asyncio.run(body())
+
+
+def test_a_harness_that_says_it_is_done_ends_its_session() -> None:
+    async def body() -> None:
+        async with rendezvous() as service, in_loop(service):
+            async with harness(service, ENVIRONMENT_ID) as client:
+                session = (await client.initialize())["sessionId"]
+                await client.close()
+                assert client.stream.ended
+            async with harness(service, ENVIRONMENT_ID) as client:
+                reply = await client.ask("initialize", {"clientName": "x", "resumeSessionId": session})
+                assert "unknown or expired session" in reply["error"]["message"]
+
+    asyncio.run(body())
+
+
+def test_an_executor_that_ends_tells_its_harnesses_in_order() -> None:
+    async def body() -> None:
+        async with rendezvous() as service, in_loop(service) as stop:
+            async with harness(service, ENVIRONMENT_ID) as client:
+                await client.initialize()
+                stop.set()
+                async with asyncio.timeout(SECONDS):
+                    await client.ended.wait()
+                assert client.stream.ended_in_order
+            reasons = [frames.decode(frame).body for who, frame in service.seen if who == "executor"]
+            assert reasons[-1] == frames.Reset("1001 the executor is shutting down")
+
+    asyncio.run(body())
+
+
+@pytest.mark.parametrize(
+    ("reply", "refused"),
+    [
+        (Reply(200, {"valid": False}), False),
+        (Reply(200, {"valid": "true"}), False),
+        (Reply(200, b"{"), False),
+        (Reply(500, {"error": {"code": "broken", "message": "x"}}), False),
+        (Reply(307, {}, {"Location": "/base/cloud/environment/x/valid"}), False),
+        (Reply(401, {}), True),
+    ],
+)
+def test_no_harness_connects_that_the_registry_does_not_vouch_for(reply: Reply, refused: bool) -> None:
+    async def answer(call: Call) -> Reply | None:
+        return reply if call.action == "validate" else None
+
+    async def body() -> None:
+        async with rendezvous() as service, in_loop(service):
+            service.answer = answer
+            with pytest.raises(HandshakeFailed) as raised:
+                async with harness(service, ENVIRONMENT_ID):
+                    pass
+            assert raised.value.refused is refused
+            assert refused or str(raised.value) == PROTOCOL_ERROR
+            service.answer = None
+            async with harness(service, ENVIRONMENT_ID) as client:
+                await client.initialize()
+            assert len([call for call in service.calls if call.action == "validate"]) == 2
+
+    asyncio.run(body())
+
+
+def test_a_registry_that_stalls_holds_up_that_handshake_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("executors.remote.registry.REQUEST_SECONDS", 1.0)
+    stalled = asyncio.Event()
+
+    async def stall(call: Call) -> Reply | None:
+        if call.headers.get("x-codex-noise-stream-id") == "stalled":
+            stalled.set()
+            await asyncio.Event().wait()
+        return None
+
+    async def fails(service: Rendezvous) -> None:
+        with pytest.raises(HandshakeFailed, match=PROTOCOL_ERROR):
+            async with harness(service, ENVIRONMENT_ID, stream_id="stalled"):
+                pass
+
+    async def body() -> None:
+        async with rendezvous() as service, in_loop(service), asyncio.TaskGroup() as group:
+            service.answer = stall
+            failing = group.create_task(fails(service))
+            await stalled.wait()
+            async with harness(service, ENVIRONMENT_ID) as client:
+                await client.initialize()
+                assert not failing.done()
+
+    asyncio.run(body())
+
+
+def test_a_first_message_is_refused_on_a_later_connection_too() -> None:
+    async def body() -> None:
+        async with rendezvous() as service, in_loop(service):
+            async with harness(service, ENVIRONMENT_ID, stream_id="s") as client:
+                await client.initialize()
+            first = next(frame for who, frame in service.seen if who == "harness")
+            await (await service.executor_connected(ENVIRONMENT_ID)).close()
+            await until(lambda: len(service.dialled) == 2)
+            await service.executor_connected(ENVIRONMENT_ID)
+            bundle = await get_bundle(service, ENVIRONMENT_ID, HARNESS.public)
+            async with open_link(bundle, "s") as link:
+                await link.socket.send(first)
+                assert await link.reset_reason() == frames.PROTOCOL_ERROR
+            assert len([call for call in service.calls if call.action == "validate"]) == 1
+
+    asyncio.run(body())
+
+
+@pytest.mark.parametrize("status", [500, 503, 429])
+def test_a_rendezvous_that_is_not_ready_is_dialled_again_at_the_same_url(status: int) -> None:
+    async def body() -> None:
+        async with rendezvous() as service, in_loop(service):
+            service.upgrade_status = status
+            await (await service.executor_connected(ENVIRONMENT_ID)).close()
+            await until(lambda: len(service.dialled) == 2)
+            service.upgrade_status = None
+            await until(lambda: len(service.dialled) == 3)
+            async with harness(service, ENVIRONMENT_ID) as client:
+                await client.initialize()
+            assert len({path for path, _ in service.dialled}) == 1
+            assert [call.action for call in service.calls].count("register") == 1
+
+    asyncio.run(body())
+
+
+@pytest.mark.parametrize("status", [401, 403, 409])
+def test_a_rendezvous_that_wants_another_registration_gets_it(status: int) -> None:
+    async def body() -> None:
+        async with rendezvous() as service, in_loop(service):
+
+            async def answer(call: Call) -> None:
+                service.upgrade_status = None
+
+            service.upgrade_status = status
+            service.answer = answer
+            await (await service.executor_connected(ENVIRONMENT_ID)).close()
+            await until(lambda: len(service.dialled) == 3)
+            await service.executor_connected(ENVIRONMENT_ID)
+            async with harness(service, ENVIRONMENT_ID) as client:
+                await client.initialize()
+            first, second, third = (path for path, _ in service.dialled)
+            assert first == second != third
+            keys = [call.body["executor_public_key"] for call in service.calls if call.action == "register"]
+            assert len(keys) == 2
+            assert keys[0] == keys[1], "its identity stays"
+
+    asyncio.run(body())
+
+
+def test_a_registry_that_is_away_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    replies = [Reply(500, b"down"), Reply(200, b"nonsense"), None]
+
+    async def answer(call: Call) -> Reply | None:
+        reply = replies.pop(0) if call.action == "register" and replies else None
+        return reply
+
+    async def body() -> None:
+        async with rendezvous() as service, in_loop(service):
+            service.upgrade_status = 403
+            service.answer = answer
+            monkeypatch.setattr("executors.remote.backoff.FIRST_SECONDS", 0.01)
+            await (await service.executor_connected(ENVIRONMENT_ID)).close()
+            await until(lambda: not replies)
+            service.upgrade_status = None
+            async with asyncio.timeout(SECONDS):
+                await service.executor_connected(ENVIRONMENT_ID)
+            async with harness(service, ENVIRONMENT_ID) as client:
+                await client.initialize()
+
+    asyncio.run(body())
+
+
+def test_a_harness_that_does_not_read_stalls_no_other() -> None:
+    async def body() -> None:
+        carried: Counter[str] = Counter()
+
+        def count(who: str, frame: bytes) -> list[bytes]:
+            stream_id, data = frames.decode(frame)
+            carried[stream_id] += who == "executor" and isinstance(data, frames.Data)
+            return [frame]
+
+        async with rendezvous() as service, in_loop(service):
+            service.tamper = count
+            async with harness(service, ENVIRONMENT_ID) as slow, harness(service, ENVIRONMENT_ID) as quick:
+                await slow.initialize()
+                await quick.initialize()
+                slow.relay.pause_reading(slow.stream)
+                code = "import os\nfor _ in range(64): os.write(1, b'x' * (1 << 20))"
+                slow.queue("process/start", python(code))
+                await slow.flush()
+                await quick.call("process/start", python("print('quick')"))
+                assert await output_of(quick) == b"quick\n"
+                await until(lambda: carried[slow.stream_id] == WINDOW)
+                for _ in range(20):
+                    assert await quick.call("environment/status") == {"status": "ready"}
+                assert carried[slow.stream_id] == WINDOW
+                slow.relay.resume_reading(slow.stream)
+                slow.read()
+                await slow.flush()
+                assert await output_of(slow) == b"x" * (64 << 20)
+
+    asyncio.run(body())
+
+
+def test_a_text_frame_ends_the_connection_and_it_comes_back() -> None:
+    async def body() -> None:
+        async with rendezvous() as service, in_loop(service):
+            await (await service.executor_connected(ENVIRONMENT_ID)).send("text")
+            await until(lambda: len(service.dialled) == 2)
+            async with harness(service, ENVIRONMENT_ID) as client:
+                await client.initialize()
+
+    asyncio.run(body())
+
+
+def test_what_is_wrong_on_a_stream_ends_no_other() -> None:
+    async def body() -> None:
+        async with (
+            rendezvous() as service,
+            in_loop(service),
+            harness(service, ENVIRONMENT_ID) as victim,
+            harness(service, ENVIRONMENT_ID) as other,
+        ):
+            await victim.initialize()
+            await other.initialize()
+
+            def flip(who: str, frame: bytes) -> list[bytes]:
+                stream_id, data = frames.decode(frame)
+                if who == "harness" and stream_id == victim.stream_id and isinstance(data, frames.Data):
+                    changed = data.payload[:-1] + bytes([data.payload[-1] ^ 1])
+                    return [frames.encode(stream_id, frames.Data(data.seq, changed))]
+                return [frame]
+
+            service.tamper = flip
+            await victim.send(b"{}")
+            async with asyncio.timeout(SECONDS):
+                await victim.ended.wait()
+            assert victim.reason == PROTOCOL_ERROR
+            assert await other.call("environment/status") == {"status": "ready"}
+
+    asyncio.run(body())
+
+
+def test_nothing_secret_is_logged_at_any_level(caplog: pytest.LogCaptureFixture) -> None:
+    async def body() -> list[str]:
+        asyncio.get_running_loop().set_debug(True)
+        async with rendezvous() as service, in_loop(service):
+            async with harness(service, ENVIRONMENT_ID) as client:
+                await client.initialize()
+                await client.call("process/start", python("print('a secret of a process')"))
+                await output_of(client)
+            bundle = await get_bundle(service, ENVIRONMENT_ID, HARNESS.public)
+            async with open_link(bundle, "s") as link:
+                await link.handshake(b"an offer that is none")
+                await link.reset_reason()
+
+            async def refuse(call: Call) -> Reply | None:
+                if call.action == "connect":
+                    return None
+                text = f"no {call.headers['authorization']} {call.body}"
+                return Reply(403, {"error": {"code": service.token, "message": text}})
+
+            service.answer = refuse
+            with pytest.raises(HandshakeFailed):
+                async with harness(service, ENVIRONMENT_ID):
+                    pass
+            service.upgrade_status = 409
+            await (await service.executor_connected(ENVIRONMENT_ID)).close()
+            await until(lambda: [call.action for call in service.calls].count("register") == 2)
+            service.answer = service.upgrade_status = None
+            async with asyncio.timeout(SECONDS):
+                await service.executor_connected(ENVIRONMENT_ID)
+            secrets = [service.token, "a secret of a process", *service.authorizations]
+            return secrets + [path.partition("sig=")[2] for path, _ in service.dialled]
+
+    # As the command has it.
+    monkeypatch = pytest.MonkeyPatch()
+    with monkeypatch.context() as patch, caplog.at_level(logging.DEBUG):
+        patch.setattr(logging.getLogger("picows"), "level", logging.CRITICAL)
+        logging.getLogger("websockets").setLevel(logging.CRITICAL)
+        secrets = asyncio.run(body())
+    ours = [record for record in caplog.records if record.name.startswith("executors")]
+    assert len(ours) >= 5
+    assert len(secrets) >= 6
+    for secret in secrets:
+        assert len(secret) >= 16
+        assert secret not in caplog.text
