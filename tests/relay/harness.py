@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import itertools
 import json
 import uuid
@@ -120,6 +121,15 @@ class HarnessClient:
                         return found
                 self._came.clear()
                 await self._came.wait()
+
+    async def output(self, process_id: str = "p") -> bytes:
+        """All of a process's, once it is closed."""
+        await self.notified("process/closed", processId=process_id)
+        return b"".join(
+            base64.b64decode(each["params"]["chunk"])
+            for each in self.notifications
+            if each["method"] == "process/output" and each["params"]["processId"] == process_id
+        )
 
     async def reset(self) -> None:
         """Ends the stream without a word that could be trusted."""

@@ -286,7 +286,7 @@ def test_records_spliced_from_another_stream_end_this_one() -> None:
     assert len(ends(executor.events)) == 1
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None)
 @given(st.data())
 def test_any_bit_flipped_on_the_way_changes_no_message(data: st.DataObject) -> None:
     executor = Executor()

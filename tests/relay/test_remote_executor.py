@@ -11,7 +11,7 @@ import pytest
 
 from executors.transport import relay_frames as frames
 from executors.transport.relay_stream import WINDOW
-from tests.relay.harness import HandshakeFailed, HarnessClient, harness
+from tests.relay.harness import HandshakeFailed, harness
 from tests.relay.links import get_bundle, open_link
 from tests.relay.remote import ENVIRONMENT_ID, as_process, in_loop
 from tests.relay.scene import HARNESS
@@ -27,16 +27,6 @@ def python(code: str, process_id: str = "p", **more: Any) -> dict[str, Any]:
     return {"processId": process_id, "argv": argv, "cwd": "file:///", "env": {}, "tty": False} | more
 
 
-async def output_of(client: HarnessClient, process_id: str = "p") -> bytes:
-    """All of it, once the process is closed."""
-    await client.notified("process/closed", processId=process_id)
-    return b"".join(
-        base64.b64decode(each["params"]["chunk"])
-        for each in client.notifications
-        if each["method"] == "process/output" and each["params"]["processId"] == process_id
-    )
-
-
 async def until(condition: Any) -> None:
     async with asyncio.timeout(SECONDS):
         while not condition():  # noqa: ASYNC110 - it is in another's hands
@@ -48,7 +38,7 @@ def test_a_process_runs_through_the_relay_and_nobody_in_between_can_read_of_it()
         async with rendezvous() as service, as_process(service), harness(service, ENVIRONMENT_ID) as client:
             await client.initialize()
             await client.call("process/start", python("print('a' + 'marker')"))
-            assert await output_of(client) == b"amarker\n"
+            assert await client.output() == b"amarker\n"
             assert (await client.notified("process/exited"))["exitCode"] == 0
             seen = b"".join(frame for _, frame in service.seen)
             for plain in (b"marker", base64.b64encode(b"amarker\n"), b"process/start", b"initialize"):
@@ -78,7 +68,7 @@ def test_many_harnesses_at_once() -> None:
         async with harness(service, ENVIRONMENT_ID) as client:
             await client.initialize()
             await client.call("process/start", python(f"print({number})"))
-            assert await output_of(client) == b"%d\n" % number
+            assert await client.output() == b"%d\n" % number
 
     async def body() -> None:
         async with rendezvous() as service, in_loop(service), asyncio.TaskGroup() as group:
@@ -116,7 +106,7 @@ def test_a_session_is_resumed_on_another_stream_and_another_connection() -> None
                 assert (await client.initialize(resumeSessionId=session))["sessionId"] == session
                 chunk = base64.b64encode(b"\n").decode()
                 await client.call("process/write", {"processId": "p", "chunk": chunk, "writeId": "1"})
-                assert await output_of(client) == b"still\n"
+                assert await client.output() == b"still\n"
             assert len([call for call in service.calls if call.action == "register"]) == 1
 
     asyncio.run(body())
@@ -310,7 +300,7 @@ def test_a_harness_that_does_not_read_stalls_no_other() -> None:
                 slow.queue("process/start", python(code))
                 await slow.flush()
                 await quick.call("process/start", python("print('quick')"))
-                assert await output_of(quick) == b"quick\n"
+                assert await quick.output() == b"quick\n"
                 await until(lambda: carried[slow.stream_id] == WINDOW)
                 for _ in range(20):
                     assert await quick.call("environment/status") == {"status": "ready"}
@@ -318,7 +308,7 @@ def test_a_harness_that_does_not_read_stalls_no_other() -> None:
                 slow.relay.resume_reading(slow.stream)
                 slow.read()
                 await slow.flush()
-                assert await output_of(slow) == b"x" * (64 << 20)
+                assert await slow.output() == b"x" * (64 << 20)
 
     asyncio.run(body())
 
@@ -369,7 +359,7 @@ def test_nothing_secret_is_logged_at_any_level(caplog: pytest.LogCaptureFixture)
             async with harness(service, ENVIRONMENT_ID) as client:
                 await client.initialize()
                 await client.call("process/start", python("print('a secret of a process')"))
-                await output_of(client)
+                await client.output()
             bundle = await get_bundle(service, ENVIRONMENT_ID, HARNESS.public)
             async with open_link(bundle, "s") as link:
                 await link.handshake(b"an offer that is none")
