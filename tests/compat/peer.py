@@ -129,21 +129,31 @@ class Peer:
         """
         with StubModel(calls) as model, Relay(executor_url) as relay, ThreadPoolExecutor(1) as threads:
             beside = threads.submit(meanwhile, relay)
-            home = self.new_home(_CONFIG.format(url=model.url, sandbox_mode=sandbox_mode))
-            done = subprocess.run(
-                [self.program, "exec", "--skip-git-repo-check", "--json", "Run the command."],
-                cwd=cwd,
-                env=self.environ(home, CODEX_EXEC_SERVER_URL=relay.url),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                timeout=LIMIT_SECONDS,
-            )
+            events = self.run_client(model, cwd, sandbox_mode, CODEX_EXEC_SERVER_URL=relay.url)
             beside.result()
             # Its exit status says little: it is the model that must have been told.
-            assert len(model.outputs()) == len(calls), done.stdout
-        return Turn(model.outputs(), relay, model, done.stdout)
+            assert len(model.outputs()) == len(calls), events
+        return Turn(model.outputs(), relay, model, events)
+
+    def run_client(
+        self, model: StubModel, cwd: Path, sandbox_mode: str = "danger-full-access", **variables: str
+    ) -> str:
+        """Runs the released client to its end; returns what it printed.
+
+        :param variables: name the executor.
+        """
+        home = self.new_home(_CONFIG.format(url=model.url, sandbox_mode=sandbox_mode))
+        done = subprocess.run(
+            [self.program, "exec", "--skip-git-repo-check", "--json", "Run the command."],
+            cwd=cwd,
+            env=self.environ(home, **variables),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=LIMIT_SECONDS,
+        )
+        return done.stdout
 
     def ask_app_server(self, calls: Sequence[ToolCall], executor_url: str, cwd: str) -> Turn:
         """Does the same by the app server, which takes executors of other systems too.

@@ -22,10 +22,12 @@ ENVIRONMENT_ID = "environment 1"
 
 
 @asynccontextmanager
-async def in_loop(service: Rendezvous, **more: Any) -> AsyncIterator[asyncio.Event]:
+async def in_loop(
+    service: Rendezvous, environment_id: str = ENVIRONMENT_ID, **more: Any
+) -> AsyncIterator[asyncio.Event]:
     """Yields what stops it."""
     credential = Fixed(Bearer(service.token))
-    settings = RemoteSettings(service.base_url, ENVIRONMENT_ID, credential, **more)
+    settings = RemoteSettings(service.base_url, environment_id, credential, **more)
     stop, connected = asyncio.Event(), asyncio.Event()
     task = asyncio.create_task(serve_remote(settings, stop, connected.set))
     try:

@@ -1,17 +1,20 @@
-"""Our harness's end with the released exec-server in remote mode."""
+"""Our harness with the released exec-server in remote mode, and our executor with the released client."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
 import os
+from pathlib import Path
 
 import pytest
 
-from tests.compat.peer import skip_without_peer
+from tests.compat.model import StubModel, run
+from tests.compat.peer import Peer, skip_without_peer
 from tests.relay.harness import HandshakeFailed, harness
 from tests.relay.peer import ENVIRONMENT_ID, open_peer
-from tests.support.rendezvous import Call, Reply
+from tests.relay.remote import in_loop
+from tests.support.rendezvous import Call, Reply, rendezvous
 from tests.support.watch import SECONDS
 
 skip_without_peer()
@@ -67,3 +70,26 @@ def test_a_harness_that_the_registry_refuses_is_told_so() -> None:
             assert raised.value.refused
 
     asyncio.run(body())
+
+
+def test_the_released_client_runs_commands_on_our_executor(tmp_path: Path) -> None:
+    peer = Peer(Path(PROGRAM), tmp_path)
+
+    async def body() -> list[str]:
+        calls = [run("echo $((40 + 2))"), run("head -c 3000000 /dev/zero | wc -c")]
+        async with rendezvous() as service, in_loop(service, environment_id="plain"):
+            with StubModel(calls) as model:
+                events = await asyncio.to_thread(
+                    peer.run_client,
+                    model,
+                    tmp_path,
+                    CODEX_EXEC_SERVER_NOISE_REGISTRY_URL=service.base_url,
+                    CODEX_EXEC_SERVER_NOISE_ENVIRONMENT_ID="plain",
+                    CODEX_EXEC_SERVER_NOISE_AUTH_TOKEN=service.token,
+                )
+                assert len(model.outputs()) == 2, events
+                return model.outputs()
+
+    first, second = asyncio.run(body())
+    assert first.endswith("Process exited with code 0\nOriginal token count: 1\nOutput:\n42\n")
+    assert second.endswith("Output:\n3000000\n")
