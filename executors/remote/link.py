@@ -9,30 +9,37 @@ import ssl
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
+from urllib.parse import urlsplit
 
-from picows import (
-    WSCloseCode,
-    WSFrame,
-    WSHandshakeError,
-    WSListener,
-    WSMsgType,
-    WSProtocolError,
-    WSTransport,
-    ws_connect,
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import (
+    ConnectionClosed,
+    ConnectionClosedError,
+    InvalidHandshake,
+    InvalidStatus,
+    InvalidURI,
 )
 
+from executors.remote.credentials import is_loopback
 from executors.transport.base import Receiver, ReceiverFactory
-from executors.transport.keepalive import Due, Keepalive
 from executors.transport.relay_endpoint import Ended, Event, Opened, Readable, RelayStream
 from executors.transport.relay_executor import ExecutorRelay, Failed, Pending, Validate, Verdict, Withdrawn
 from executors.transport.relay_frames import MAX_FRAME_BYTES
 
 CONNECT_SECONDS = 10.0
+PING_SECONDS = 30.0
+PONG_SECONDS = 30.0
+"""A rendezvous that leaves a ping unanswered for so long is dead."""
 _CLOSE_SECONDS = 1.0
-# Of the socket that all streams share, and of each stream.
+_GOING_AWAY = 1001
+_UNSUPPORTED_DATA = 1003
+_SOCKET_HIGH_WATER = 1024 * 1024
+# Of each stream.
 _SEND_HIGH_WATER = 1024 * 1024
 _SEND_LOW_WATER = 256 * 1024
 
+# At lower levels the library tells of every request, whose URL is signed.
+_silent = logging.Logger("websockets", logging.CRITICAL)
 _log = logging.getLogger(__name__)
 
 
@@ -87,7 +94,13 @@ class StreamTransport:
         self._link.settle()
 
 
-class RelayLink(WSListener):
+class _Connect(connect):
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        """None is followed."""
+        return exc
+
+
+class RelayLink:
     """The connection; :meth:`run` holds it until it ends.
 
     :param make_receiver: makes a receiver for each stream that is opened.
@@ -104,19 +117,14 @@ class RelayLink(WSListener):
         self._make_receiver = make_receiver
         self._validate = validate
         self._loop = asyncio.get_running_loop()
-        self._keepalive = Keepalive(self._loop.time())
         self._transports: dict[RelayStream, StreamTransport] = {}
         self._waiting_writers: dict[StreamTransport, None] = {}
         self._validations: dict[Pending, asyncio.Task[None]] = {}
         self._tasks: asyncio.TaskGroup
-        self._socket: WSTransport | None = None
-        self._stream: asyncio.Transport
-        self._socket_full = False
+        self._socket: ClientConnection
+        self._something_to_send = asyncio.Event()
         self._settling = False
-        self._fragments = bytearray()
-        self._in_message = False
-        self._ended = asyncio.Event()
-        self._reason = "the rendezvous closed the connection"
+        self._reason = ""
 
     async def run(self, url: str, tls: ssl.SSLContext | None, on_connected: Callable[[], None]) -> str:
         """Dials *url* and serves until the connection ends; returns why it did.
@@ -124,101 +132,85 @@ class RelayLink(WSListener):
         :param tls: for wss; None for the system's certificates.
         :raises DialError: there is no connection.
         """
-        await self._dial(url, tls)
+        self._socket = await self._dial(url, tls)
         try:
             on_connected()
             async with asyncio.TaskGroup() as self._tasks:
-                watch = self._tasks.create_task(self._keep_alive())
+                writing = self._tasks.create_task(self._write())
                 try:
-                    await self._ended.wait()
+                    await self._read_all()
                 finally:
-                    watch.cancel()
+                    writing.cancel()
                     self._lose()
         finally:
-            await self._close()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_CLOSE_SECONDS):
+                    await self._socket.close(_GOING_AWAY)
+            self._socket.transport.abort()
         return self._reason
 
-    async def _dial(self, url: str, tls: ssl.SSLContext | None) -> None:
+    async def _dial(self, url: str, tls: ssl.SSLContext | None) -> ClientConnection:
+        parts = urlsplit(url)
         try:
-            async with asyncio.timeout(CONNECT_SECONDS):
-                await ws_connect(
-                    lambda: self,
-                    url,
-                    ssl_context=tls,
-                    websocket_handshake_timeout=CONNECT_SECONDS,
-                    max_frame_size=MAX_FRAME_BYTES,
-                    extra_headers={"X-Request-ID": f"req_{secrets.token_hex(16)}"},
-                    max_redirects=0,
-                )
-        except WSHandshakeError as error:
-            status = None if error.response is None else int(error.response.status)
-            said = "broke off the handshake" if status is None else f"answered with status {status}"
-            raise DialError(f"the rendezvous {said}", status) from None
+            return await _Connect(
+                url,
+                additional_headers={"X-Request-ID": f"req_{secrets.token_hex(16)}"},
+                # A proxy of the system's is for what is elsewhere.
+                proxy=None if is_loopback(parts.hostname or "") else True,
+                ssl=tls if parts.scheme == "wss" else None,
+                compression=None,
+                open_timeout=CONNECT_SECONDS,
+                ping_interval=PING_SECONDS,
+                ping_timeout=PONG_SECONDS,
+                max_size=MAX_FRAME_BYTES,
+                write_limit=_SOCKET_HIGH_WATER,
+                logger=_silent,
+            )
+        except InvalidStatus as error:
+            status = int(error.response.status_code)
+            raise DialError(f"the rendezvous answered with status {status}", status) from None
+        except (InvalidHandshake, InvalidURI) as error:
+            raise DialError(f"no handshake with the rendezvous: {type(error).__name__}") from None
         except TimeoutError:
             raise DialError(f"the rendezvous did not answer within {CONNECT_SECONDS:g} s") from None
-        except OSError as error:
+        except (OSError, EOFError) as error:
             raise DialError(f"cannot reach the rendezvous: {error}") from None
 
-    # What the WebSocket tells.
+    async def _read_all(self) -> None:
+        """Takes frames until the connection ends."""
+        try:
+            while True:
+                message = await self._socket.recv()
+                if isinstance(message, str):
+                    self._reason = "the rendezvous sent text: frames of the relay are binary"
+                    await self._socket.close(_UNSUPPORTED_DATA)
+                    return
+                with self._guard():
+                    self.relay.receive(message, self._loop.time())
+                    self.settle()
+        except ConnectionClosed as error:
+            if not self._reason:
+                self._reason = _reason_of(error)
 
-    def on_ws_connected(self, transport: WSTransport) -> None:
-        self._socket = transport
-        self._stream = transport.underlying_transport
-        self._stream.set_write_buffer_limits(high=_SEND_HIGH_WATER, low=_SEND_LOW_WATER)
-        self._keepalive.heard(self._loop.time())
-
-    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        self._keepalive.heard(self._loop.time())
-        kind = frame.msg_type
-        if kind == WSMsgType.CLOSE:
-            self._reason = f"the rendezvous closed the connection with code {frame.get_close_code()}"
-            transport.send_close(WSCloseCode.OK)
-            transport.disconnect()
-        elif kind in (WSMsgType.BINARY, WSMsgType.CONTINUATION):
-            self._take_fragment(frame)
-        elif kind == WSMsgType.TEXT:
-            raise WSProtocolError(WSCloseCode.UNSUPPORTED_DATA, "frames of the relay are binary")
-
-    def on_ws_disconnected(self, transport: WSTransport) -> None:
-        self._ended.set()
-
-    def pause_writing(self) -> None:
-        self._socket_full = True
-
-    def resume_writing(self) -> None:
-        self._socket_full = False
-        self.settle()
-
-    def _take_fragment(self, frame: WSFrame) -> None:
-        if (frame.msg_type == WSMsgType.CONTINUATION) != self._in_message:
-            raise WSProtocolError(WSCloseCode.PROTOCOL_ERROR, "fragments are out of order")
-        if frame.fin and not self._in_message:
-            self._take(frame.get_payload_as_bytes())
-            return
-        if len(self._fragments) + frame.payload_size > MAX_FRAME_BYTES:
-            raise WSProtocolError(
-                WSCloseCode.MESSAGE_TOO_BIG, f"message of more than {MAX_FRAME_BYTES} bytes"
-            )
-        self._in_message = not frame.fin
-        self._fragments += frame.get_payload_as_memoryview()
-        if frame.fin:
-            message, self._fragments = bytes(self._fragments), bytearray()
-            self._take(message)
-
-    def _take(self, message: bytes) -> None:
-        with self._guard():
-            self.relay.receive(message, self._loop.time())
-            self.settle()
+    async def _write(self) -> None:
+        """Sends what there is to send, as fast as the socket takes it."""
+        with suppress(ConnectionClosed):
+            while True:
+                await self._something_to_send.wait()
+                self._something_to_send.clear()
+                while (frame := self.relay.next_frame()) is not None:
+                    await self._socket.send(frame)
+                    with self._guard():
+                        self._tell()
 
     @contextmanager
     def _guard(self) -> Iterator[None]:
         try:
             yield
         except Exception:
-            # picows would say nothing of it.
             _log.exception("unexpected error in the relay: the connection is dropped")
             self._reason = "an unexpected error"
-            self._abort()
+            self._socket.transport.abort()
 
     # What the streams do.
 
@@ -234,33 +226,28 @@ class RelayLink(WSListener):
         transport.receiver.pause_writing()
 
     def settle(self) -> None:
-        """Sends what can be sent and tells what has happened, until there is neither."""
+        """To be called when something was done with the relay: tells what has happened, and sends."""
+        self._tell()
+        self._something_to_send.set()
+
+    def _tell(self) -> None:
+        """Tells what has happened, until there is nothing more."""
         if self._settling:
             return
         self._settling = True
         try:
-            while self._send_frames() or self._tell_events() or self._resume_writers():
+            while self._tell_events() or self._resume_writers():
                 pass
         finally:
             self._settling = False
 
-    def _send_frames(self) -> bool:
-        sent = False
-        while self._socket is not None and not self._socket_full and not self._stream.is_closing():
-            frame = self.relay.next_frame()
-            if frame is None:
-                break
-            self._socket.send(WSMsgType.BINARY, frame)
-            sent = True
-        return sent
-
     def _tell_events(self) -> bool:
         events = self.relay.take_events()
         for event in events:
-            self._tell(event)
+            self._tell_event(event)
         return bool(events)
 
-    def _tell(self, event: Event) -> None:
+    def _tell_event(self, event: Event) -> None:
         match event:
             case Readable(stream) if stream in self._transports:
                 self.read(self._transports[stream])
@@ -297,39 +284,18 @@ class RelayLink(WSListener):
             self.relay.validated(pending, verdict, self._loop.time())
             self.settle()
 
-    # The end.
-
-    async def _keep_alive(self) -> None:
-        assert self._socket is not None
-        while True:
-            await asyncio.sleep(max(0.0, self._keepalive.deadline - self._loop.time()))
-            match self._keepalive.due(self._loop.time()):
-                case Due.PING:
-                    self._socket.send_ping()
-                case Due.DROP:
-                    self._reason = "nothing came from the rendezvous for too long"
-                    self._abort()
-                    return
-                case Due.NOTHING:
-                    continue
-
     def _lose(self) -> None:
         """All streams have ended with the connection; their sessions wait for another."""
         for validation in self._validations.values():
             validation.cancel()
-        self.relay.lost(self._reason)
-        self.settle()
+        self.relay.lost(self._reason or "this executor ends")
+        self._tell()
 
-    async def _close(self) -> None:
-        """Lets what was sent go out, if the connection is still there."""
-        if self._socket is not None and not self._ended.is_set():
-            self._socket.send_close(WSCloseCode.GOING_AWAY)
-            self._socket.disconnect()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_CLOSE_SECONDS):
-                    await self._ended.wait()
-        self._abort()
 
-    def _abort(self) -> None:
-        if self._socket is not None:
-            self._socket.disconnect(graceful=False)
+def _reason_of(error: ConnectionClosed) -> str:
+    if error.rcvd is not None:
+        return f"the rendezvous closed the connection with code {error.rcvd.code}"
+    if error.sent is not None:
+        return f"dropped with code {error.sent.code}: {error.sent.reason}"
+    kind = "was cut" if isinstance(error, ConnectionClosedError) else "ended"
+    return f"the connection to the rendezvous {kind}"

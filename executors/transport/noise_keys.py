@@ -5,7 +5,6 @@ Whatever is secret here shows nothing of itself in a repr, in a log or in a trac
 
 from __future__ import annotations
 
-import binascii
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +15,8 @@ import msgspec
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM768PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
-from pybase64 import b64decode, b64encode_as_string
+
+from executors.protocol import base64
 
 SUITE = "Noise_hybridIK_X25519+MLKEM768_AESGCM_SHA256"
 """What the JSON of a key says of its kind; the protocol's own name is spelt without the X."""
@@ -93,7 +93,7 @@ class PublicKey:
         )
 
     def to_wire(self) -> WireKey:
-        return WireKey(SUITE, b64encode_as_string(self.x25519), b64encode_as_string(self.mlkem768))
+        return WireKey(SUITE, base64.encode(self.x25519).decode(), base64.encode(self.mlkem768).decode())
 
     @property
     def fingerprint(self) -> str:
@@ -229,6 +229,6 @@ def check_length(what: str, value: bytes, expected: int) -> bytes:
 
 def _from_base64(field: str, text: str) -> bytes:
     try:
-        return b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
+        return base64.decode(text)
+    except ValueError as error:
         raise NoiseError(f"`{field}` is not base64: {error}") from error

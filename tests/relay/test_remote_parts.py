@@ -20,7 +20,6 @@ from executors.remote.credentials import (
     from_environment,
 )
 from executors.remote.http_post import MAX_RESPONSE_BYTES, HttpError, Response, post_json
-from executors.transport.keepalive import Due, Keepalive
 
 # How long to wait.
 
@@ -47,17 +46,6 @@ def test_the_factor_is_drawn_once_for_each() -> None:
     assert all(1.0 <= factor <= 1.5 for factor in factors)
     one = Backoff()
     assert one.next() * 2 == pytest.approx(one.next())
-
-
-def test_a_peer_is_pinged_every_thirty_seconds_and_dead_after_sixty() -> None:
-    keepalive = Keepalive(100.0)
-    assert keepalive.deadline == 130.0
-    assert keepalive.due(129.9) is Due.NOTHING
-    assert keepalive.due(130.0) is Due.PING
-    keepalive.heard(131.0)
-    assert [keepalive.due(now) for now in (159.9, 160.0, 190.9)] == [Due.NOTHING, Due.PING, Due.PING]
-    assert keepalive.deadline == 191.0
-    assert keepalive.due(191.0) is Due.DROP
 
 
 # Credentials.

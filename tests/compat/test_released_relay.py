@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import os
 from pathlib import Path
 
 import pytest
 
 from tests.compat.model import StubModel, run
-from tests.compat.peer import Peer, skip_without_peer
+from tests.compat.peer import Peer
 from tests.relay.harness import HandshakeFailed, harness
 from tests.relay.peer import ENVIRONMENT_ID, open_peer
 from tests.relay.remote import in_loop
 from tests.support.rendezvous import Call, Reply, rendezvous
 from tests.support.watch import SECONDS
 
-skip_without_peer()
-PROGRAM = os.environ["CROSSEXEC_PEER"]
 
-
-def test_a_process_runs_through_the_relay() -> None:
+def test_a_process_runs_through_the_relay(peer: Peer) -> None:
     async def body() -> None:
-        async with open_peer(PROGRAM) as service, harness(service, ENVIRONMENT_ID) as client:
+        async with open_peer(str(peer.program)) as service, harness(service, ENVIRONMENT_ID) as client:
             await client.initialize()
             start = {
                 "processId": "p",
@@ -41,9 +37,9 @@ def test_a_process_runs_through_the_relay() -> None:
     asyncio.run(body())
 
 
-def test_messages_share_records_and_are_cut_into_many() -> None:
+def test_messages_share_records_and_are_cut_into_many(peer: Peer) -> None:
     async def body() -> None:
-        async with open_peer(PROGRAM) as service, harness(service, ENVIRONMENT_ID) as client:
+        async with open_peer(str(peer.program)) as service, harness(service, ENVIRONMENT_ID) as client:
             await client.initialize()
             together = [client.queue("environment/status") for _ in range(3)]
             await client.flush()
@@ -57,12 +53,12 @@ def test_messages_share_records_and_are_cut_into_many() -> None:
     asyncio.run(body())
 
 
-def test_a_harness_that_the_registry_refuses_is_told_so() -> None:
+def test_a_harness_that_the_registry_refuses_is_told_so(peer: Peer) -> None:
     async def refuse(call: Call) -> Reply | None:
         return Reply(401, {}) if call.action == "validate" else None
 
     async def body() -> None:
-        async with open_peer(PROGRAM) as service:
+        async with open_peer(str(peer.program)) as service:
             service.answer = refuse
             with pytest.raises(HandshakeFailed) as raised:
                 async with harness(service, ENVIRONMENT_ID):
@@ -72,9 +68,7 @@ def test_a_harness_that_the_registry_refuses_is_told_so() -> None:
     asyncio.run(body())
 
 
-def test_the_released_client_runs_commands_on_our_executor(tmp_path: Path) -> None:
-    peer = Peer(Path(PROGRAM), tmp_path)
-
+def test_the_released_client_runs_commands_on_our_executor(peer: Peer, tmp_path: Path) -> None:
     async def body() -> list[str]:
         calls = [run("echo $((40 + 2))"), run("head -c 3000000 /dev/zero | wc -c")]
         async with rendezvous() as service, in_loop(service, environment_id="plain"):
