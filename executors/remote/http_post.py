@@ -1,6 +1,7 @@
 """One POST of JSON over HTTP/1.1: no redirects, no connection kept, bounded in time and size.
 
-It can be cancelled at any moment, which a client on a thread cannot.
+It can be cancelled at any moment, which a client on a thread cannot. For https the system's proxy is used, if
+there is one (``https_proxy``, ``no_proxy``; on Windows also what its settings say); its own URL is http.
 """
 
 from __future__ import annotations
@@ -12,7 +13,10 @@ import ssl
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple, cast
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+from executors.protocol import base64
 
 MAX_RESPONSE_BYTES = 256 * 1024
 
@@ -37,8 +41,6 @@ async def post_json(
     """
     parts = urlsplit(url)
     host = parts.hostname or ""
-    is_tls = parts.scheme == "https"
-    port = parts.port or (443 if is_tls else 80)
     lines = [f"POST {parts.path or '/'} HTTP/1.1", f"Host: {parts.netloc}", "Connection: close"]
     lines += ["Content-Type: application/json", "Accept: application/json", f"Content-Length: {len(body)}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
@@ -47,8 +49,7 @@ async def post_json(
     request = "\r\n".join([*lines, "", ""]).encode("ascii") + body
     try:
         async with asyncio.timeout(seconds):
-            context = (tls or ssl.create_default_context()) if is_tls else None
-            reader, writer = await asyncio.open_connection(host, port, ssl=context)
+            reader, writer = await _connect(host, parts.port, tls, parts.scheme == "https")
             try:
                 writer.write(request)
                 return _parse(await _read(reader))
@@ -58,8 +59,40 @@ async def post_json(
                     writer.transport.abort()
     except TimeoutError:
         raise HttpError(f"no answer from {host} within {seconds:g} s") from None
-    except (OSError, EOFError, http.client.HTTPException, ValueError) as error:
+    except (OSError, EOFError, asyncio.LimitOverrunError, http.client.HTTPException, ValueError) as error:
         raise HttpError(f"no answer from {host}: {type(error).__name__}: {error}") from None
+
+
+async def _connect(
+    host: str, port: int | None, tls: ssl.SSLContext | None, is_tls: bool
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """:raises OSError: there is no connection.
+    :raises HttpError: a proxy would not make one."""
+    if not is_tls:
+        return await asyncio.open_connection(host, port or 80)
+    context = tls or ssl.create_default_context()
+    proxy = None if proxy_bypass(host) else getproxies().get("https")
+    if proxy is None:
+        return await asyncio.open_connection(host, port or 443, ssl=context)
+    at = urlsplit(proxy)
+    if at.scheme != "http" or not at.hostname:
+        raise HttpError("the system's proxy for https is not given as http://HOST:PORT")
+    reader, writer = await asyncio.open_connection(at.hostname, at.port or 80)
+    try:
+        name = f"[{host}]" if ":" in host else host
+        lines = [f"CONNECT {name}:{port or 443} HTTP/1.1", f"Host: {name}:{port or 443}"]
+        if at.username is not None:
+            login = f"{unquote(at.username)}:{unquote(at.password or '')}".encode()
+            lines.append(f"Proxy-Authorization: Basic {base64.encode(login).decode()}")
+        writer.write("\r\n".join([*lines, "", ""]).encode("ascii"))
+        answer = (await reader.readuntil(b"\r\n\r\n")).split(b" ", 2)
+        if len(answer) < 2 or answer[1] != b"200":
+            raise HttpError(f"the proxy {at.hostname} does not connect to {host}")
+        await writer.start_tls(context, server_hostname=host)
+    except BaseException:
+        writer.transport.abort()
+        raise
+    return reader, writer
 
 
 async def _read(reader: asyncio.StreamReader) -> bytes:

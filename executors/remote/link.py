@@ -15,9 +15,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import (
     ConnectionClosed,
     ConnectionClosedError,
-    InvalidHandshake,
     InvalidStatus,
-    InvalidURI,
+    WebSocketException,
 )
 
 from executors.remote.credentials import is_loopback
@@ -157,11 +156,12 @@ class RelayLink:
                 additional_headers={"X-Request-ID": f"req_{secrets.token_hex(16)}"},
                 # A proxy of the system's is for what is elsewhere.
                 proxy=None if is_loopback(parts.hostname or "") else True,
-                ssl=tls if parts.scheme == "wss" else None,
+                ssl=(tls or True) if parts.scheme == "wss" else None,
                 compression=None,
                 open_timeout=CONNECT_SECONDS,
                 ping_interval=PING_SECONDS,
                 ping_timeout=PONG_SECONDS,
+                close_timeout=_CLOSE_SECONDS,
                 max_size=MAX_FRAME_BYTES,
                 write_limit=_SOCKET_HIGH_WATER,
                 logger=_silent,
@@ -169,7 +169,7 @@ class RelayLink:
         except InvalidStatus as error:
             status = int(error.response.status_code)
             raise DialError(f"the rendezvous answered with status {status}", status) from None
-        except (InvalidHandshake, InvalidURI) as error:
+        except (WebSocketException, ValueError) as error:
             raise DialError(f"no handshake with the rendezvous: {type(error).__name__}") from None
         except TimeoutError:
             raise DialError(f"the rendezvous did not answer within {CONNECT_SECONDS:g} s") from None

@@ -75,7 +75,9 @@ class Registry:
         self._base_url = base_url
         self.environment_id = environment_id
         self._credential = credential
-        self._tls = tls
+        # The system's certificates take a while to load.
+        is_tls = base_url.startswith("https:")
+        self._tls = tls or (ssl.create_default_context() if is_tls else None)
 
     async def register(self, key: PublicKey, name: str | None) -> Registration:
         """Says that this environment is now served by the owner of *key*.

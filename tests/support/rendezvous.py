@@ -10,6 +10,7 @@ import asyncio
 import http
 import json
 import secrets
+import ssl
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -227,10 +228,14 @@ def _port(server: asyncio.Server | Server) -> int:
 
 
 @asynccontextmanager
-async def rendezvous() -> AsyncIterator[Rendezvous]:
-    """Runs both services on ports of loopback."""
+async def rendezvous(tls: ssl.SSLContext | None = None) -> AsyncIterator[Rendezvous]:
+    """Runs both services on ports of loopback.
+
+    :param tls: to speak https and wss.
+    """
     service = Rendezvous()
-    registry = await asyncio.start_server(service.handle_http, "127.0.0.1", 0)
+    registry = await asyncio.start_server(service.handle_http, "127.0.0.1", 0, ssl=tls)
+    s = "s" if tls else ""
     sockets: Server
     async with (
         registry,
@@ -241,8 +246,9 @@ async def rendezvous() -> AsyncIterator[Rendezvous]:
             process_request=service.check_upgrade,
             max_size=MAX_FRAME_BYTES,
             compression=None,
+            ssl=tls,
         ) as sockets,
     ):
-        service.base_url = f"http://127.0.0.1:{_port(registry)}/base"
-        service.ws_url = f"ws://127.0.0.1:{_port(sockets)}"
+        service.base_url = f"http{s}://127.0.0.1:{_port(registry)}/base"
+        service.ws_url = f"ws{s}://127.0.0.1:{_port(sockets)}"
         yield service
