@@ -19,6 +19,7 @@ from executors.remote.credentials import (
     from_environment,
 )
 
+_MAX_ID_CHARACTERS = 256
 HOSTS_VARIABLE = "CROSSEXEC_REGISTRY_HOSTS"
 
 
@@ -80,6 +81,8 @@ class Prepared:
         """
         if not options.environment_id:
             raise ValueError("--environment-id is missing")
+        if not options.environment_id.isprintable() or len(options.environment_id) > _MAX_ID_CHARACTERS:
+            raise ValueError("--environment-id is too long, or holds characters that cannot be shown")
         more = os.environ.get(HOSTS_VARIABLE, "").split(",")
         hosts = {*options.allow_registry, *(each.strip() for each in more)} - {""}
         self.base_url = check_registry_url(options.remote, hosts)
@@ -96,7 +99,9 @@ class Prepared:
             from executors.remote.executor import RemoteSettings, serve_remote
             from executors.remote.registry import RegistryError
         except ModuleNotFoundError as error:
-            raise CannotStart(f"{error.name} is missing: pip install 'crossexec[relay]'") from None
+            raise CannotStart(
+                f"--remote needs the module {error.name}: pip install 'crossexec[relay]'"
+            ) from None
         settings = RemoteSettings(
             self.base_url,
             options.environment_id,

@@ -58,14 +58,13 @@ class RemoteExecutor:
         self._backoff = Backoff()
         self._announce: Callable[[], None] | None = announce
         self._registration: Registration
-        self._replays: Replays
+        # Of all registrations: a registry may give the same id again.
+        self._replays = Replays()
         self._connected_at: float | None = None
 
     async def register(self) -> None:
         """:raises RegistryError: see :meth:`Registry.register`."""
         self._registration = await self._registry.register(self._keys.public, self._settings.name)
-        # First messages name the registration: those of another are refused without a memory.
-        self._replays = Replays()
 
     async def stay_connected(self, make_receiver: ReceiverFactory) -> None:
         """Dials, and dials again, until it is cancelled.
@@ -131,7 +130,7 @@ class RemoteExecutor:
         try:
             return await self._registry.validate(registration_id, pending.stream_id, pending.offer)
         except RegistryError as error:
-            _log.warning("stream %s: %s", pending.stream_id, error)
+            _log.warning("stream %r: %s", pending.stream_id, error)
         except Exception:
             _log.exception("unexpected error while a harness was asked for")
         return Verdict.UNKNOWN

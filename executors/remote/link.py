@@ -33,6 +33,7 @@ _CLOSE_SECONDS = 1.0
 _GOING_AWAY = 1001
 _UNSUPPORTED_DATA = 1003
 _SOCKET_HIGH_WATER = 1024 * 1024
+_FRAMES_A_TURN = 8
 # Of each stream.
 _SEND_HIGH_WATER = 1024 * 1024
 _SEND_LOW_WATER = 256 * 1024
@@ -123,6 +124,7 @@ class RelayLink:
         self._socket: ClientConnection
         self._something_to_send = asyncio.Event()
         self._settling = False
+        self._over = False
         self._reason = ""
 
     async def run(self, url: str, tls: ssl.SSLContext | None, on_connected: Callable[[], None]) -> str:
@@ -198,10 +200,15 @@ class RelayLink:
             while True:
                 await self._something_to_send.wait()
                 self._something_to_send.clear()
+                sent = 0
                 while (frame := self.relay.next_frame()) is not None:
                     await self._socket.send(frame)
                     with self._guard():
                         self._tell()
+                    sent += 1
+                    if not sent % _FRAMES_A_TURN:
+                        # A socket that takes all at once would have the loop to itself.
+                        await asyncio.sleep(0)
 
     @contextmanager
     def _guard(self) -> Iterator[None]:
@@ -255,19 +262,19 @@ class RelayLink:
                 transport = StreamTransport(self, stream)
                 self._transports[stream] = transport
                 transport.receiver = self._make_receiver(transport)
-                _log.info("stream %s: opened", stream.stream_id)
+                _log.info("stream %r: opened", stream.stream_id)
             case Ended(stream, reason) if stream in self._transports:
                 transport = self._transports.pop(stream)
                 self._waiting_writers.pop(transport, None)
-                _log.info("stream %s: ended: %s", stream.stream_id, reason)
+                _log.info("stream %r: ended: %s", stream.stream_id, reason)
                 # Not from here: the receiver may be in the middle of sending.
                 self._loop.call_soon(transport.receiver.connection_lost)
-            case Validate(pending):
+            case Validate(pending) if not self._over:
                 self._validations[pending] = self._tasks.create_task(self._ask(pending))
             case Withdrawn(pending) if pending in self._validations:
                 self._validations.pop(pending).cancel()
             case Failed(stream_id, reason):
-                _log.warning("stream %s: handshake failed: %s", stream_id, reason)
+                _log.warning("stream %r: handshake failed: %s", stream_id, reason)
 
     def _resume_writers(self) -> bool:
         drained = [each for each in self._waiting_writers if each.stream.unsent_bytes <= _SEND_LOW_WATER]
@@ -286,6 +293,7 @@ class RelayLink:
 
     def _lose(self) -> None:
         """All streams have ended with the connection; their sessions wait for another."""
+        self._over = True
         for validation in self._validations.values():
             validation.cancel()
         self.relay.lost(self._reason or "this executor ends")

@@ -136,8 +136,13 @@ class Endpoint:
         return None
 
     def pause_reading(self, stream: RelayStream) -> None:
-        """No message of *stream* is handed out; what comes is kept, up to a limit."""
-        stream.secure.reading_paused = True
+        """No message of *stream* is handed out; what comes is kept, up to a limit.
+
+        Without effect once the other side has ended the stream: whoever reads so slowly has nobody left to
+        wait for.
+        """
+        if stream.reset_reason is None:
+            stream.secure.reading_paused = True
 
     def resume_reading(self, stream: RelayStream) -> None:
         """Ask for messages afterwards, as after :class:`Readable`."""
@@ -179,7 +184,6 @@ class Endpoint:
                     self._events.append(Readable(stream))
             case frames.Reset(reason):
                 stream.reset_reason = reason
-                # Whoever reads so slowly has nobody left to wait for.
                 stream.secure.reading_paused = False
                 self._events.append(Readable(stream))
             case frames.Ack(next_seq):

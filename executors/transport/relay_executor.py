@@ -51,7 +51,7 @@ class Verdict(Enum):
 
 
 class Replays:
-    """First messages that were taken under one registration; each is good once.
+    """First messages that were taken by one executor; each is good once.
 
     Hours of as many failed handshakes as are borne do not make it forget one.
     """
@@ -112,7 +112,7 @@ class ExecutorRelay(Endpoint):
 
     :param keys: the executor's identity.
     :param registration_id: under which the physical connection was made.
-    :param replays: shared by all physical connections of that registration.
+    :param replays: shared by all physical connections of these keys.
     """
 
     def __init__(

@@ -47,7 +47,7 @@ async def start(*arguments: str, **variables: str) -> Process:
         stdin=PIPE,
         stdout=PIPE,
         stderr=PIPE,
-        env=inherited | {"PYTHONPATH": str(ROOT)} | variables,
+        env=inherited | {"PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"} | variables,
     )
 
 

@@ -13,6 +13,7 @@ from executors.transport.noise import (
     MAX_AUTHORIZATION_BYTES,
     MAX_PLAINTEXT_BYTES,
     OFFER_BYTES,
+    REFUSAL,
     Channel,
     CipherState,
     Initiator,
@@ -113,6 +114,14 @@ def test_the_prologue_counts_its_fields_in_eight_bytes() -> None:
         b"\0\0\0\0\0\0\0\0"
         b"\0\0\0\0\0\0\0\1s"
     )
+
+
+def test_an_answer_says_nothing_but_no() -> None:
+    harness, executor = initiator(), responder()
+    executor.take_offer(harness.offer(OURS.authorization))
+    answer = executor._answer(b"x" * len(REFUSAL))
+    with pytest.raises(NoiseError, match="something that is no refusal"):
+        harness.finish(answer)
 
 
 def test_two_handshakes_have_nothing_in_common() -> None:

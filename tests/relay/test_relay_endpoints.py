@@ -338,6 +338,7 @@ def test_what_came_before_a_reset_is_read_even_if_reading_was_paused() -> None:
     executor.take(harness.send(b"the last"))
     assert executor.read("stream") == []
     executor.take([frames.encode("stream", Reset("done"))])
+    executor.relay.pause_reading(executor.streams["stream"])
     assert of_kind(executor.events, Ended) == []
     assert executor.send("stream", b"to nobody") == []
     assert executor.read("stream") == [b"the last"]

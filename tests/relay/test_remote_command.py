@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ from executors.remote.credentials import Bearer, Fixed
 from executors.remote.executor import RemoteSettings, serve_remote
 from executors.remote.registry import RegistryError
 from tests.relay.harness import harness
-from tests.relay.remote import ENVIRONMENT_ID, as_process, outcome, start
+from tests.relay.remote import ENVIRONMENT_ID, ROOT, as_process, outcome, start
 from tests.support.rendezvous import Call, Reply, rendezvous
 from tests.support.watch import SECONDS
 
@@ -26,6 +27,7 @@ TOKEN = "a-token-of-some-length"
     ("arguments", "variables", "text"),
     [
         (["http://127.0.0.1:1"], {"CROSSEXEC_REGISTRY_TOKEN": TOKEN}, "--environment-id is missing"),
+        (["http://127.0.0.1:1", "--environment-id", "a\nb"], {}, "cannot be shown"),
         (["http://127.0.0.1:1", "--environment-id", "e"], {}, "CROSSEXEC_REGISTRY_TOKEN is not set"),
         (
             ["http://127.0.0.1:1", "--environment-id", "e", "--credential-env", "OTHER"],
@@ -157,6 +159,24 @@ def test_the_command_that_cannot_register_says_so_and_ends() -> None:
             assert await outcome(process) == (1, "", text)
 
     asyncio.run(body())
+
+
+def test_without_the_extra_it_says_what_to_install() -> None:
+    program = (
+        "import sys; sys.modules['cryptography'] = None\n"
+        "from executors.command import main\n"
+        "sys.exit(main(['--remote', 'http://127.0.0.1:1', '--environment-id', 'e']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | {"PYTHONPATH": str(ROOT), "CROSSEXEC_REGISTRY_TOKEN": TOKEN},
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "pip install 'crossexec[relay]'" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_no_process_inherits_the_credential() -> None:
