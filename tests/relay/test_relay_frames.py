@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from executors.transport import relay_frames as frames
@@ -71,6 +71,7 @@ def test_a_frame_that_is_too_long() -> None:
         frames.decode(bytes(frames.MAX_FRAME_BYTES + 1))
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_frame_or_an_error(message: bytes) -> None:
     try:

@@ -55,6 +55,7 @@ def received(stream: SecureStream, frames: list[Data]) -> list[bytes]:
 # Order.
 
 
+@settings(deadline=None)
 @given(st.permutations(range(40)), st.data())
 def test_records_come_out_in_order_and_once(order: list[int], data: st.DataObject) -> None:
     again = data.draw(st.lists(st.sampled_from(order), max_size=10))
@@ -86,6 +87,7 @@ def test_what_came_twice_counts_as_it_came_first() -> None:
 # Messages.
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=50), max_size=10), st.lists(st.integers(1, 30), min_size=1))
 def test_messages_come_back_however_they_are_cut(messages: list[bytes], sizes: list[int]) -> None:
     data = b"".join(struct.pack(">I", len(message)) + message for message in messages)
@@ -100,6 +102,7 @@ def test_messages_come_back_however_they_are_cut(messages: list[bytes], sizes: l
     assert found == messages
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=50), max_size=10), st.integers(1, 30))
 def test_records_are_full_and_hold_the_messages_in_order(messages: list[bytes], size: int) -> None:
     cutter = Cutter(size)
