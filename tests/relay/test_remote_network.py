@@ -97,7 +97,11 @@ def test_the_registry_is_reached_through_the_systems_proxy(
     asyncio.run(body())
 
 
-@pytest.mark.parametrize("answer", [b"HTTP/1.1 407 No\r\n\r\n", b"\r\n\r\n", b"", b"x" * 100000])
+@pytest.mark.parametrize(
+    "answer",
+    [b"HTTP/1.1 407 No\r\n\r\n", b"\r\n\r\n", b"", b"x" * 100000],
+    ids=["no", "nonsense", "nothing", "too long"],
+)
 def test_a_proxy_that_does_not_connect(answer: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     async def body() -> None:
         async with proxy(answer) as (url, _):

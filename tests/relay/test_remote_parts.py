@@ -60,7 +60,11 @@ def test_a_bearer_is_not_shown() -> None:
         pickle.dumps(bearer)
 
 
-@pytest.mark.parametrize("token", ["", " \n", "two words", "a\r\nX: y", "ü", "x" * 20000])
+@pytest.mark.parametrize(
+    "token",
+    ["", " \n", "two words", "a\r\nX: y", "ü", "x" * 20000],
+    ids=["empty", "blank", "two", "lines", "umlaut", "too long"],
+)
 def test_what_is_no_token_is_refused_and_not_shown(token: str) -> None:
     with pytest.raises(CredentialError) as raised:
         Bearer(token)
@@ -227,6 +231,7 @@ def test_a_redirect_is_a_response_like_any_other() -> None:
         b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhi",
         b"HTTP/1.1 200 OK\r\n\r\n" + bytes(MAX_RESPONSE_BYTES),
     ],
+    ids=["nothing", "nonsense", "too short", "too long"],
 )
 def test_what_is_no_response(data: bytes) -> None:
     with pytest.raises(HttpError):
