@@ -5,11 +5,14 @@ import base64
 import logging
 import sys
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from executors.transport import relay_frames as frames
+from executors.transport.noise import Initiator, Prologue
+from executors.transport.noise_keys import PublicKey
 from executors.transport.relay_stream import WINDOW
 from tests.relay.harness import HandshakeFailed, harness
 from tests.relay.links import get_bundle, open_link
@@ -78,7 +81,7 @@ def test_many_harnesses_at_once() -> None:
     asyncio.run(body())
 
 
-def test_a_large_message_goes_both_ways(tmp_path: Any) -> None:
+def test_a_large_message_goes_both_ways(tmp_path: Path) -> None:
     async def body() -> None:
         async with rendezvous() as service, in_loop(service), harness(service, ENVIRONMENT_ID) as client:
             await client.initialize()
@@ -199,6 +202,35 @@ def test_a_registry_that_stalls_holds_up_that_handshake_alone(monkeypatch: pytes
     asyncio.run(body())
 
 
+def test_nobody_asks_for_a_harness_that_has_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("executors.remote.registry.REQUEST_SECONDS", 1000.0)
+    asked = asyncio.Event()
+
+    async def stall(call: Call) -> Reply | None:
+        if call.action == "validate":
+            asked.set()
+            await asyncio.Event().wait()
+        return None
+
+    def asking() -> bool:
+        return any("RelayLink._ask" in repr(task.get_coro()) for task in asyncio.all_tasks())
+
+    async def body() -> None:
+        async with rendezvous() as service, in_loop(service):
+            service.answer = stall
+            bundle = await get_bundle(service, ENVIRONMENT_ID, HARNESS.public)
+            prologue = Prologue(ENVIRONMENT_ID, bundle.executor_registration_id, "s")
+            executor = PublicKey.from_wire(bundle.executor_public_key)
+            async with open_link(bundle, "s") as link:
+                await link.handshake(Initiator(HARNESS, executor, prologue).offer(b"authorization"))
+                await asked.wait()
+                assert asking()
+                await link.reset("changed its mind")
+                await until(lambda: not asking())
+
+    asyncio.run(body())
+
+
 def test_a_first_message_is_refused_on_a_later_connection_too() -> None:
     async def body() -> None:
         async with rendezvous() as service, in_loop(service):
@@ -230,6 +262,18 @@ def test_a_rendezvous_that_is_not_ready_is_dialled_again_at_the_same_url(status:
                 await client.initialize()
             assert len({path for path, _ in service.dialled}) == 1
             assert [call.action for call in service.calls].count("register") == 1
+
+    asyncio.run(body())
+
+
+def test_a_redirect_is_not_followed() -> None:
+    async def body() -> None:
+        async with rendezvous() as service, in_loop(service):
+            service.upgrade_status = 307
+            service.upgrade_location = "/executor/elsewhere"
+            await (await service.executor_connected(ENVIRONMENT_ID)).close()
+            await until(lambda: len(service.dialled) == 3)
+            assert len({path for path, _ in service.dialled}) == 1
 
     asyncio.run(body())
 
@@ -281,7 +325,9 @@ def test_a_registry_that_is_away_is_asked_again(monkeypatch: pytest.MonkeyPatch)
     asyncio.run(body())
 
 
-def test_a_harness_that_does_not_read_stalls_no_other() -> None:
+def test_a_harness_that_does_not_read_stalls_no_other(tmp_path: Path) -> None:
+    written = tmp_path / "written"
+
     async def body() -> None:
         carried: Counter[str] = Counter()
 
@@ -296,7 +342,8 @@ def test_a_harness_that_does_not_read_stalls_no_other() -> None:
                 await slow.initialize()
                 await quick.initialize()
                 slow.relay.pause_reading(slow.stream)
-                code = "import os\nfor _ in range(64): os.write(1, b'x' * (1 << 20))"
+                code = "import os\nfor _ in range(64): os.write(1, b'x' * (1 << 20))\n"
+                code += f"open({str(written)!r}, 'w').close()"
                 slow.queue("process/start", python(code))
                 await slow.flush()
                 await quick.call("process/start", python("print('quick')"))
@@ -305,6 +352,7 @@ def test_a_harness_that_does_not_read_stalls_no_other() -> None:
                 for _ in range(20):
                     assert await quick.call("environment/status") == {"status": "ready"}
                 assert carried[slow.stream_id] == WINDOW
+                assert not written.exists(), "its process is held back"
                 slow.relay.resume_reading(slow.stream)
                 slow.read()
                 await slow.flush()
@@ -388,7 +436,8 @@ def test_nothing_secret_is_logged_at_any_level(caplog: pytest.LogCaptureFixture)
     monkeypatch = pytest.MonkeyPatch()
     with monkeypatch.context() as patch, caplog.at_level(logging.DEBUG):
         patch.setattr(logging.getLogger("picows"), "level", logging.CRITICAL)
-        logging.getLogger("websockets").setLevel(logging.CRITICAL)
+        # The rendezvous is of the test, not of the executor.
+        patch.setattr(logging.getLogger("websockets.server"), "level", logging.CRITICAL)
         secrets = asyncio.run(body())
     ours = [record for record in caplog.records if record.name.startswith("executors")]
     assert len(ours) >= 5

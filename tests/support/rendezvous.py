@@ -71,6 +71,10 @@ class Rendezvous:
         """Those handed out: the environment, and the harness's key."""
         self.base_url = ""
         self.ws_url = ""
+        self.upgrade_location: str | None = None
+        """Goes with a refusal of an upgrade."""
+        self.serving: set[asyncio.Task[None] | None] = set()
+        """What answers requests to the registry."""
         self.executors: dict[str, ServerConnection] = {}
         self._streams: dict[tuple[str, str], ServerConnection] = {}
         self._connected: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
@@ -84,6 +88,8 @@ class Rendezvous:
     # The registry.
 
     async def handle_http(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        self.serving.add(task)
         try:
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
             _, path, _ = head[0].split(" ", 2)
@@ -112,6 +118,7 @@ class Rendezvous:
             pass
         finally:
             writer.close()
+            self.serving.discard(task)
 
     async def reply(self, call: Call) -> Reply:
         """What the registry answers."""
@@ -168,7 +175,10 @@ class Rendezvous:
         if path.startswith("/executor/"):
             self.dialled.append((path, headers))
             if self.upgrade_status is not None:
-                return connection.respond(http.HTTPStatus(self.upgrade_status), "refused\n")
+                response = connection.respond(http.HTTPStatus(self.upgrade_status), "refused\n")
+                if self.upgrade_location is not None:
+                    response.headers["Location"] = self.upgrade_location
+                return response
         return None
 
     async def handle_websocket(self, connection: ServerConnection) -> None:
@@ -251,4 +261,10 @@ async def rendezvous(tls: ssl.SSLContext | None = None) -> AsyncIterator[Rendezv
     ):
         service.base_url = f"http{s}://127.0.0.1:{_port(registry)}/base"
         service.ws_url = f"ws{s}://127.0.0.1:{_port(sockets)}"
-        yield service
+        try:
+            yield service
+        finally:
+            # Those that a test has stall.
+            for task in service.serving:
+                if task is not None:
+                    task.cancel()
