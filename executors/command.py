@@ -35,8 +35,8 @@ header, which browsers send, are refused.
 
 _EPILOG = """\
 The first line on stdout is the URL that clients connect to, or remote:ID once
-the rendezvous has been reached. SIGINT, SIGTERM and
-SIGHUP end the executor and every process that it has started.
+the rendezvous has been reached. SIGINT, SIGTERM and SIGHUP end the executor and
+every process that it has started.
 
 exit status: 0 ended as asked, 1 cannot start, 2 wrong usage
 """
@@ -83,8 +83,8 @@ def make_parser(prog: str = "python -m executors") -> argparse.ArgumentParser:
         type=float,
         metavar="S",
         default=defaults.ping_seconds,
-        help="ping a client that is silent for so long, drop it after as long again; 0 for never "
-        "(default: %(default)g)",
+        help="with --listen: ping a client that is silent for so long, drop it after as long again; 0 for "
+        "never (default: %(default)g)",
     )
     parser.add_argument(
         "--session-retention-seconds",

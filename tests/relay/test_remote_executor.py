@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from executors.remote.backoff import Backoff
 from executors.transport import relay_frames as frames
 from executors.transport.noise import Initiator, Prologue
 from executors.transport.noise_keys import PublicKey
@@ -264,6 +265,32 @@ def test_a_rendezvous_that_is_not_ready_is_dialled_again_at_the_same_url(status:
             assert [call.action for call in service.calls].count("register") == 1
 
     asyncio.run(body())
+
+
+@pytest.mark.parametrize(("stable", "growth"), [(0.0, 1.0), (1000.0, 2.0)])
+def test_gaps_grow_unless_a_connection_lasted(
+    stable: float, growth: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gaps: list[float] = []
+    draw = Backoff.next
+
+    def next_gap(backoff: Backoff) -> float:
+        gaps.append(draw(backoff))
+        return 0.0
+
+    monkeypatch.setattr(Backoff, "next", next_gap)
+    monkeypatch.setattr("executors.remote.backoff.STABLE_SECONDS", stable)
+
+    async def body() -> None:
+        async with rendezvous() as service, in_loop(service):
+            for count in (2, 3, 4):
+                await (await service.executor_connected(ENVIRONMENT_ID)).close()
+                await until(lambda: len(service.dialled) == count)  # noqa: B023 - awaited at once
+
+    asyncio.run(body())
+    assert [later / first for first, later in zip(gaps, gaps[1:], strict=False)] == pytest.approx(
+        [growth] * 2
+    )
 
 
 def test_a_redirect_is_not_followed() -> None:
