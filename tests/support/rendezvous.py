@@ -65,6 +65,8 @@ class Rendezvous:
         self.seen: list[tuple[str, bytes]] = []
         self.dialled: list[tuple[str, dict[str, str]]] = []
         self.tamper: Callable[[str, bytes], list[bytes]] | None = None
+        self.registration_id: str | None = None
+        """If set, every registration gets it."""
         self.registration: dict[str, tuple[str, dict[str, Any]]] = {}
         """By environment: the registration id and the executor's key, as JSON."""
         self.authorizations: dict[str, tuple[str, dict[str, Any]]] = {}
@@ -137,7 +139,7 @@ class Rendezvous:
         return Reply(404, _error("not_found", call.action))
 
     def _register(self, call: Call) -> Reply:
-        registration_id = "registration-" + secrets.token_hex(8)
+        registration_id = self.registration_id or "registration-" + secrets.token_hex(8)
         self.registration[call.environment_id] = registration_id, call.body["executor_public_key"]
         return Reply(200, self._bundle(call.environment_id, "executor"))
 
