@@ -1,8 +1,13 @@
+import re
+from pathlib import Path
+
 import pytest
+from google.protobuf.descriptor import FieldDescriptor
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from executors.transport import relay_frames as frames
+from executors.transport import relay_pb2
 from executors.transport.relay_frames import Ack, Data, FrameError, Handshake, Other, Reset
 from executors.transport.relay_pb2 import RelayData, RelayHeartbeat, RelayMessageFrame, RelayResume
 
@@ -91,3 +96,26 @@ def test_a_reason_is_fit_for_people() -> None:
 
 def test_payloads_are_not_shown() -> None:
     assert "secret" not in repr([Data(1, b"secret"), Handshake(b"secret")])
+
+
+def test_the_generated_module_is_that_of_the_proto_file() -> None:
+    assert relay_pb2.__file__ is not None
+    text = Path(relay_pb2.__file__).with_name("relay.proto").read_text(encoding="utf-8")
+    written = set()
+    for message, body in re.findall(r"^message (\w+) \{(\}|.*?^\})", text, re.DOTALL | re.MULTILINE):
+        fields = re.findall(r"(\w+) (\w+) = (\d+);", body)
+        written |= {(message, kind, name, int(number)) for kind, name, number in fields}
+    generated = {
+        (message.name, kind_of(field), field.name, field.number)
+        for message in relay_pb2.DESCRIPTOR.message_types_by_name.values()
+        for field in message.fields
+    }
+    assert len(generated) == 19
+    assert written == generated
+
+
+def kind_of(field: FieldDescriptor) -> str:
+    if field.message_type is not None:
+        return field.message_type.name
+    kinds = {field.TYPE_UINT32: "uint32", field.TYPE_STRING: "string", field.TYPE_BYTES: "bytes"}
+    return kinds[field.type]
