@@ -201,7 +201,7 @@ class RelayLink:
                 await self._something_to_send.wait()
                 self._something_to_send.clear()
                 sent = 0
-                while (frame := self.relay.next_frame()) is not None:
+                while (frame := self._next_frame()) is not None:
                     await self._socket.send(frame)
                     with self._guard():
                         self._tell()
@@ -210,8 +210,14 @@ class RelayLink:
                         # A socket that takes all at once would have the loop to itself.
                         await asyncio.sleep(0)
 
+    def _next_frame(self) -> bytes | None:
+        with self._guard():
+            return self.relay.next_frame()
+        return None
+
     @contextmanager
     def _guard(self) -> Iterator[None]:
+        """What goes wrong within costs the connection, not the executor."""
         try:
             yield
         except Exception:

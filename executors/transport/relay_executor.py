@@ -143,7 +143,7 @@ class ExecutorRelay(Endpoint):
             stream_id, body = frames.decode(message)
         except frames.FrameError as error:
             if error.stream_id is not None:
-                self._malformed(error.stream_id, str(error))
+                self._malformed(error.stream_id, str(error), now)
             return
         stream = self._streams.get(stream_id)
         if stream is not None:
@@ -223,26 +223,34 @@ class ExecutorRelay(Endpoint):
             return
         del self._pending[pending.stream_id]
         self._events.append(Withdrawn(pending))
-        if not isinstance(body, frames.Reset):
+        if isinstance(body, frames.Reset):
+            # Or who begins and withdraws could have the registry asked without end.
+            reason = "withdrawn before it was answered" + self._count_failure(now)
+            self._events.append(Failed(pending.stream_id, reason))
+        else:
             self._fail(pending.stream_id, "something came before the handshake was answered", now)
 
-    def _malformed(self, stream_id: str, reason: str) -> None:
+    def _malformed(self, stream_id: str, reason: str, now: float) -> None:
         stream = self._streams.get(stream_id)
         if stream is not None:
             self._break(stream, reason)
         elif stream_id in self._pending:
             self._events.append(Withdrawn(self._pending.pop(stream_id)))
-            self._refuse(stream_id)
+            self._fail(stream_id, reason, now)
 
     def _fail(self, stream_id: str, reason: str, now: float) -> None:
         """A handshake failed for what its sender did."""
-        self._failures += 1
-        if self._failures >= self._bounds.failures:
-            self._failures = 0
-            self._refusing_until = now + self._bounds.failure_seconds
-            reason += f"; none is taken for {self._bounds.failure_seconds:g} s"
         self._refuse(stream_id)
-        self._events.append(Failed(stream_id, reason))
+        self._events.append(Failed(stream_id, reason + self._count_failure(now)))
+
+    def _count_failure(self, now: float) -> str:
+        """Returns what a log should say besides."""
+        self._failures += 1
+        if self._failures < self._bounds.failures:
+            return ""
+        self._failures = 0
+        self._refusing_until = now + self._bounds.failure_seconds
+        return f"; none is taken for {self._bounds.failure_seconds:g} s"
 
     def _refuse(self, stream_id: str, reason: str = frames.PROTOCOL_ERROR) -> None:
         if len(self._control) < _MAX_CONTROL_FRAMES:

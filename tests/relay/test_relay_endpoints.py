@@ -184,6 +184,24 @@ def test_after_eight_failures_none_is_taken_for_ten_seconds() -> None:
     connect(executor, "too")
 
 
+def test_who_begins_and_withdraws_has_the_registry_asked_eight_times() -> None:
+    executor = Executor()
+    for number in range(20):
+        stream_id = f"stream{number}"
+        executor.take([*offer(stream_id), frames.encode(stream_id, Reset("changed my mind"))])
+    assert len(of_kind(executor.events, Validate)) == 8
+
+
+def test_a_malformed_frame_ends_the_handshake_of_its_stream() -> None:
+    executor = Executor()
+    executor.take(offer())
+    executor.take([RelayMessageFrame(version=2, stream_id="stream").SerializeToString()])
+    assert len(of_kind(executor.events, Withdrawn)) == 1
+    (failed,) = of_kind(executor.events, Failed)
+    assert failed.reason.startswith("a frame of version 2")
+    assert bodies(pull(executor.relay)) == PROTOCOL_ERROR
+
+
 def test_a_registry_that_does_not_answer_counts_for_nothing() -> None:
     executor = Executor()
     for number in range(20):
