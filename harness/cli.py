@@ -33,6 +33,8 @@ _MODULES: Final = {
     "gaps": "cli_gaps",
     "peer-report": "cli_peer",
     "ci": "cli_ci",
+    "rendezvous": "cli_rendezvous",
+    "rendezvous-token": "cli_rendezvous",
 }
 """The module of each command, which has a coroutine function of its name, with an underscore for each
 hyphen."""

@@ -82,6 +82,21 @@ exit status: the program's; 128+N when it died by signal N; 127 when it could no
 started; 125 when crossexec itself failed
 """
 
+_RENDEZVOUS_EPILOG = """\
+Executors register here, dial out to here and are found here by the id of their environment; harnesses
+reach them through it. What they say to each other is encrypted from end to end.
+The URL where it listens is all that is printed on the standard output. /metrics and /healthz are open to
+whoever reaches it.
+
+example:
+  crossexec rendezvous-token add build-7 --role executor
+  crossexec rendezvous-token add build-7 --role harness --days 30
+  crossexec rendezvous --listen 0.0.0.0:8443 --tls-certificate cert.pem --tls-key key.pem \\
+      --public-url https://rendezvous.example.org:8443
+
+exit status: 0 ended by Ctrl-C or SIGTERM, 1 it could not start, 2 wrong usage
+"""
+
 _PATH_HELP = "a file URI, or a native path there; a relative one starts at the executor's directory"
 
 
@@ -142,6 +157,7 @@ def make_parser() -> argparse.ArgumentParser:
     add_settings(doctor)
 
     _add_matrix_commands(add)
+    _add_rendezvous_commands(add)
 
     prepare = add("prepare", "make what an environment needs once on this machine, which may take minutes")
     _add_target(prepare)
@@ -234,6 +250,46 @@ def _add_matrix_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     ci.add_argument("--check", action="store_true", help="write nothing, and fail if one is out of date")
     ci.add_argument(
         "--definition", type=Path, metavar="FILE", help="what to run where (default: ci/matrix.toml)"
+    )
+
+
+def _add_rendezvous_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
+    serve = add("rendezvous", "serve executors behind firewalls and those who reach them", _RENDEZVOUS_EPILOG)
+    serve.add_argument(
+        "--listen", metavar="HOST:PORT", default="127.0.0.1:8443", help="where (default: 127.0.0.1:8443)"
+    )
+    _add_database(serve)
+    serve.add_argument("--public-url", metavar="URL", help="how it is reached, if that is another URL")
+    serve.add_argument("--tls-certificate", type=Path, metavar="FILE", help="with its chain, in PEM")
+    serve.add_argument("--tls-key", type=Path, metavar="FILE", help="of the certificate, in PEM")
+    serve.add_argument("--plain", action="store_true", help="without TLS on other addresses than loopback")
+    serve.add_argument(
+        "--behind-proxies", type=_count, default=0, metavar="N", help="N of them add to X-Forwarded-For"
+    )
+    serve.add_argument(
+        "--audit-log", type=Path, metavar="FILE", help="lines of JSON (default: standard error)"
+    )
+
+    token = add("rendezvous-token", "add, list or revoke tokens of executors and harnesses")
+    actions = token.add_subparsers(dest="action", metavar="ACTION", required=True)
+    new = actions.add_parser("add", help="make one, and print its text, once")
+    new.add_argument("environment", metavar="ENVIRONMENT", help="id of the environment that it is for")
+    new.add_argument("--role", choices=("executor", "harness"), required=True, help="who will use it")
+    new.add_argument("--days", type=float, metavar="N", help="how long it counts (default: until revoked)")
+    listing = actions.add_parser("list", help="list all")
+    revoke = actions.add_parser("revoke", help="make one count no more, and end its connections")
+    revoke.add_argument("id", metavar="TOKEN", help="its id: tok_...")
+    for action in (new, listing, revoke):
+        _add_database(action)
+
+
+def _add_database(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--database",
+        type=Path,
+        metavar="FILE",
+        default=Path("crossexec-rendezvous.sqlite"),
+        help="where tokens and registrations are kept (default: crossexec-rendezvous.sqlite)",
     )
 
 

@@ -1,0 +1,139 @@
+"""``crossexec rendezvous`` and ``crossexec rendezvous-token``: the service, and who may use it."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import datetime
+import ipaddress
+import signal
+import ssl
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+from harness.cli_target import UsageError
+from harness.client.errors import ClientError
+
+_DAY_SECONDS = 86_400.0
+
+
+class RendezvousFailed(ClientError):
+    """The service cannot be started; the text says what was tried and what would help."""
+
+
+async def rendezvous(options: argparse.Namespace) -> int:
+    """Serves until SIGINT or SIGTERM; returns the exit status.
+
+    :raises UsageError: the options do not go together.
+    :raises RendezvousFailed: it cannot listen there, or something that it needs is missing.
+    """
+    host, port = _listen(options.listen)
+    tls = _tls(options)
+    if tls is None and not options.plain and not _is_loopback(host):
+        raise UsageError(
+            f"--listen {options.listen}: others can reach it, and would send their tokens unencrypted; give "
+            "--tls-certificate and --tls-key, or --plain if a proxy before it speaks TLS"
+        )
+    try:
+        from harness.rendezvous.audit import Audit, open_log
+        from harness.rendezvous.service import Options, Service, serving
+        from harness.rendezvous.store import open_store
+    except ImportError as error:
+        raise RendezvousFailed(f"{error}; install the extra: pip install 'crossexec[rendezvous]'") from error
+    end = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, end.set)
+    with ExitStack() as stack:
+        store = stack.enter_context(open_store(options.database))
+        log = open_log(options.audit_log)
+        if options.audit_log is not None:
+            stack.callback(log.close)
+        service = Service(
+            store,
+            audit=Audit(log),
+            options=Options(trusted_hops=options.behind_proxies),
+        )
+        try:
+            async with serving(service, host, port, tls=tls) as (address, taken):
+                scheme = "http" if tls is None else "https"
+                shown = f"[{address}]" if ":" in address else address
+                url = f"{scheme}://{shown}:{taken}"
+                service.reached_at(options.public_url or url)
+                print(url, flush=True)
+                await end.wait()
+        except OSError as error:
+            raise RendezvousFailed(f"cannot listen on {options.listen}: {error}") from error
+    return 0
+
+
+async def rendezvous_token(options: argparse.Namespace) -> int:
+    """Adds, lists or revokes a token; returns the exit status.
+
+    :raises RendezvousFailed: there is no such token to revoke.
+    """
+    from harness.rendezvous.store import open_store
+
+    now = time.time()
+    with open_store(options.database) as store:
+        if options.action == "add":
+            expires = None if options.days is None else now + options.days * _DAY_SECONDS
+            token, secret = store.add_token(options.environment, options.role, now, expires)
+            print(f"token {token.id}; its text is not kept and not shown again:", file=sys.stderr)
+            print(secret)
+        elif options.action == "revoke":
+            if not store.revoke_token(options.id, now):
+                raise RendezvousFailed(
+                    f"no token {options.id} that counts in {options.database}; "
+                    "crossexec rendezvous-token list shows them"
+                )
+        else:
+            for token in store.tokens():
+                print(f"{token.id}  {token.environment}  {token.role}  {_state(token, now)}")
+    return 0
+
+
+def _state(token: object, now: float) -> str:
+    from harness.rendezvous.store import Token
+
+    assert isinstance(token, Token)
+    if token.revoked is not None:
+        return f"revoked {_day(token.revoked)}"
+    if token.expires is None:
+        return "valid"
+    return f"{'valid until' if now < token.expires else 'expired'} {_day(token.expires)}"
+
+
+def _day(seconds: float) -> str:
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _listen(text: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdecimal() or int(port) > 65_535 or not host:
+        raise UsageError(f"--listen {text}: give HOST:PORT, such as 127.0.0.1:8443 or [::]:8443")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _tls(options: argparse.Namespace) -> ssl.SSLContext | None:
+    certificate: Path | None = options.tls_certificate
+    key: Path | None = options.tls_key
+    if certificate is None and key is None:
+        return None
+    if certificate is None or key is None:
+        raise UsageError("--tls-certificate and --tls-key go together")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(certificate, key)
+    except (OSError, ssl.SSLError) as error:
+        raise RendezvousFailed(f"{certificate} and {key} are no certificate and its key: {error}") from error
+    return context
