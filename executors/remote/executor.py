@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from executors.remote.backoff import Backoff
 from executors.remote.credentials import CredentialSource
-from executors.remote.link import DialError, RelayLink
+from executors.remote.dial import DialError
+from executors.remote.link import RelayLink
 from executors.remote.registry import Registration, Registry, RegistryError
 from executors.server.executor import open_executor
 from executors.server.sessions import DEFAULT_RETENTION_SECONDS

@@ -4,54 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 import ssl
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
-from urllib.parse import urlsplit
 
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import (
-    ConnectionClosed,
-    ConnectionClosedError,
-    InvalidStatus,
-    WebSocketException,
-)
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
 
-from executors.remote.credentials import is_loopback
+from executors.remote.dial import CLOSE_SECONDS, dial, reason_of
 from executors.transport.base import Receiver, ReceiverFactory
 from executors.transport.relay_endpoint import Ended, Event, Opened, Readable, RelayStream
 from executors.transport.relay_executor import ExecutorRelay, Failed, Pending, Validate, Verdict, Withdrawn
-from executors.transport.relay_frames import MAX_FRAME_BYTES
 
-CONNECT_SECONDS = 10.0
 PING_SECONDS = 30.0
 PONG_SECONDS = 30.0
 """A rendezvous that leaves a ping unanswered for so long is dead."""
-_CLOSE_SECONDS = 1.0
 _GOING_AWAY = 1001
 _UNSUPPORTED_DATA = 1003
-_SOCKET_HIGH_WATER = 1024 * 1024
 _FRAMES_A_TURN = 8
 # Of each stream.
 _SEND_HIGH_WATER = 1024 * 1024
 _SEND_LOW_WATER = 256 * 1024
 
-# At lower levels the library tells of every request, whose URL is signed.
-_silent = logging.Logger("websockets", logging.CRITICAL)
 _log = logging.getLogger(__name__)
-
-
-class DialError(Exception):
-    """The rendezvous cannot be reached, or would not have us; the text does not hold the URL.
-
-    :ivar status: of its refusal, if it gave one.
-    """
-
-    def __init__(self, message: str, status: int | None = None) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 class StreamTransport:
@@ -94,12 +70,6 @@ class StreamTransport:
         self._link.settle()
 
 
-class _Connect(connect):
-    def process_redirect(self, exc: Exception) -> Exception | str:
-        """None is followed."""
-        return exc
-
-
 class RelayLink:
     """The connection; :meth:`run` holds it until it ends.
 
@@ -133,7 +103,7 @@ class RelayLink:
         :param tls: for wss; None for the system's certificates.
         :raises DialError: there is no connection.
         """
-        self._socket = await self._dial(url, tls)
+        self._socket = await dial(url, tls, ping_seconds=PING_SECONDS, pong_seconds=PONG_SECONDS)
         try:
             on_connected()
             async with asyncio.TaskGroup() as self._tasks:
@@ -145,38 +115,10 @@ class RelayLink:
                     self._lose()
         finally:
             with suppress(TimeoutError):
-                async with asyncio.timeout(_CLOSE_SECONDS):
+                async with asyncio.timeout(CLOSE_SECONDS):
                     await self._socket.close(_GOING_AWAY)
             self._socket.transport.abort()
         return self._reason
-
-    async def _dial(self, url: str, tls: ssl.SSLContext | None) -> ClientConnection:
-        parts = urlsplit(url)
-        try:
-            return await _Connect(
-                url,
-                additional_headers={"X-Request-ID": f"req_{secrets.token_hex(16)}"},
-                # A proxy of the system's is for what is elsewhere.
-                proxy=None if is_loopback(parts.hostname or "") else True,
-                ssl=(tls or True) if parts.scheme == "wss" else None,
-                compression=None,
-                open_timeout=CONNECT_SECONDS,
-                ping_interval=PING_SECONDS,
-                ping_timeout=PONG_SECONDS,
-                close_timeout=_CLOSE_SECONDS,
-                max_size=MAX_FRAME_BYTES,
-                write_limit=_SOCKET_HIGH_WATER,
-                logger=_silent,
-            )
-        except InvalidStatus as error:
-            status = int(error.response.status_code)
-            raise DialError(f"the rendezvous answered with status {status}", status) from None
-        except (WebSocketException, ValueError) as error:
-            raise DialError(f"no handshake with the rendezvous: {type(error).__name__}") from None
-        except TimeoutError:
-            raise DialError(f"the rendezvous did not answer within {CONNECT_SECONDS:g} s") from None
-        except (OSError, EOFError) as error:
-            raise DialError(f"cannot reach the rendezvous: {error}") from None
 
     async def _read_all(self) -> None:
         """Takes frames until the connection ends."""
@@ -192,7 +134,7 @@ class RelayLink:
                     self.settle()
         except ConnectionClosed as error:
             if not self._reason:
-                self._reason = _reason_of(error)
+                self._reason = reason_of(error)
 
     async def _write(self) -> None:
         """Sends what there is to send, as fast as the socket takes it."""
@@ -304,12 +246,3 @@ class RelayLink:
             validation.cancel()
         self.relay.lost(self._reason or "this executor ends")
         self._tell()
-
-
-def _reason_of(error: ConnectionClosed) -> str:
-    if error.rcvd is not None:
-        return f"the rendezvous closed the connection with code {error.rcvd.code}"
-    if error.sent is not None:
-        return f"dropped with code {error.sent.code}: {error.sent.reason}"
-    kind = "was cut" if isinstance(error, ConnectionClosedError) else "ended"
-    return f"the connection to the rendezvous {kind}"

@@ -1,4 +1,4 @@
-"""The registry, as an executor needs it: registers, and asks whether a harness may connect."""
+"""The registry, and what an executor asks of it: to be registered, and whether a harness may connect."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ class _Validation(msgspec.Struct):
     valid: bool
 
 
-class Registry:
-    """One environment at one registry.
+class RegistryClient:
+    """Who asks about one environment at one registry.
 
     :param base_url: as :func:`executors.remote.credentials.check_registry_url` returned it.
     :param tls: for https; None for the system's certificates.
@@ -78,6 +78,41 @@ class Registry:
         # The system's certificates take a while to load.
         is_tls = base_url.startswith("https:")
         self._tls = tls or (ssl.create_default_context() if is_tls else None)
+
+    async def _post(self, bearer: Bearer, action: str, body: object, headers: dict[str, str]) -> Response:
+        url = f"{self._base_url}/cloud/environment/{quote(self.environment_id, safe='')}/{action}"
+        return await post_json(
+            url,
+            msgspec.json.encode(body),
+            {"Authorization": bearer.header(), **headers},
+            tls=self._tls,
+            seconds=REQUEST_SECONDS,
+        )
+
+    def _check(self, registration: Registration) -> None:
+        found = registration.environment_id
+        if found != self.environment_id:
+            raise RegistryError(f"the registry answered for the environment {found[:_MAX_ID_CHARACTERS]!r}")
+        if registration.security_profile != SECURITY_PROFILE:
+            raise RegistryError(
+                f"the registry wants the security profile {registration.security_profile[:80]!r}: "
+                f"known is {SECURITY_PROFILE}"
+            )
+        if not 0 < len(registration.executor_registration_id) <= _MAX_ID_CHARACTERS:
+            raise RegistryError("the registry gave no usable registration id")
+        try:
+            parts = urlsplit(registration.url)
+            host = parts.hostname or ""
+            usable = parts.scheme == "wss" or (parts.scheme == "ws" and is_loopback(host))
+            _ = parts.port
+        except ValueError:
+            usable, host = False, ""
+        if not (usable and host and registration.url.isascii() and registration.url.isprintable()):
+            raise RegistryError("the registry gave a URL to dial that is neither wss nor on this machine")
+
+
+class Registry(RegistryClient):
+    """What an executor asks."""
 
     async def register(self, key: PublicKey, name: str | None) -> Registration:
         """Says that this environment is now served by the owner of *key*.
@@ -98,7 +133,7 @@ class Registry:
             raise RegistryError(f"cannot register: {bearer.redact(str(error))}") from None
         if response.status != 200:
             raise RegistryError(
-                f"the registry refused to register: {_describe(response, bearer)}", response.status
+                f"the registry refused to register: {describe(response, bearer)}", response.status
             )
         try:
             registration = msgspec.json.decode(response.body, type=Registration)
@@ -131,46 +166,15 @@ class Registry:
         if response.status == 401:
             return Verdict.UNAUTHENTICATED
         if response.status != 200:
-            raise RegistryError(f"cannot ask for a harness: {_describe(response, bearer)}", response.status)
+            raise RegistryError(f"cannot ask for a harness: {describe(response, bearer)}", response.status)
         try:
             valid = msgspec.json.decode(response.body, type=_Validation).valid
         except msgspec.DecodeError:
             raise RegistryError("the registry's answer for a harness has another form", 200) from None
         return Verdict.VALID if valid else Verdict.INVALID
 
-    async def _post(self, bearer: Bearer, action: str, body: object, headers: dict[str, str]) -> Response:
-        url = f"{self._base_url}/cloud/environment/{quote(self.environment_id, safe='')}/{action}"
-        return await post_json(
-            url,
-            msgspec.json.encode(body),
-            {"Authorization": bearer.header(), **headers},
-            tls=self._tls,
-            seconds=REQUEST_SECONDS,
-        )
 
-    def _check(self, registration: Registration) -> None:
-        found = registration.environment_id
-        if found != self.environment_id:
-            raise RegistryError(f"the registry answered for the environment {found[:_MAX_ID_CHARACTERS]!r}")
-        if registration.security_profile != SECURITY_PROFILE:
-            raise RegistryError(
-                f"the registry wants the security profile {registration.security_profile[:80]!r}: "
-                f"this executor has {SECURITY_PROFILE}"
-            )
-        if not 0 < len(registration.executor_registration_id) <= _MAX_ID_CHARACTERS:
-            raise RegistryError("the registry gave no usable registration id")
-        try:
-            parts = urlsplit(registration.url)
-            host = parts.hostname or ""
-            usable = parts.scheme == "wss" or (parts.scheme == "ws" and is_loopback(host))
-            _ = parts.port
-        except ValueError:
-            usable, host = False, ""
-        if not (usable and host and registration.url.isascii() and registration.url.isprintable()):
-            raise RegistryError("the registry gave a URL to dial that is neither wss nor on this machine")
-
-
-def _describe(response: Response, bearer: Bearer) -> str:
+def describe(response: Response, bearer: Bearer) -> str:
     """The status and what the registry says of it; other people's text, so cut and made printable."""
     try:
         error = msgspec.json.decode(response.body, type=_ErrorBody).error
