@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from executors import __version__
-from harness.docker.options import OPTIONS
+from harness.docker.options import OPTIONS as DOCKER_OPTIONS
+from harness.remote.options import OPTIONS as REMOTE_OPTIONS
 
 _EPILOG = """\
 examples:
@@ -309,7 +310,10 @@ def _count(text: str) -> int:
 def _add_target(parser: argparse.ArgumentParser) -> None:
     target = parser.add_mutually_exclusive_group()
     target.add_argument(
-        "--env", metavar="NAME", default="local", help="one that `crossexec envs` lists (default: local)"
+        "--env",
+        metavar="NAME",
+        default="local",
+        help="one that `crossexec envs` lists, or remote:ID (default: local)",
     )
     target.add_argument("--url", metavar="URL", help="an executor that listens already: ws://HOST:PORT")
     parser.add_argument(
@@ -336,11 +340,12 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         help="the released program, in its unpacked package (variable CROSSEXEC_CODEX_BINARY; default: the "
         "user's own in npm's global folder, else npm fetches it)",
     )
-    docker = parser.add_argument_group("environment docker")
-    for option in OPTIONS:
-        docker.add_argument(
-            option.flag,
-            metavar=option.metavar,
-            dest=f"docker_{option.name}",
-            help=f"{option.help} (variable {option.variable})",
-        )
+    for title, choices in (("docker", DOCKER_OPTIONS), ("remote:ID", REMOTE_OPTIONS)):
+        group = parser.add_argument_group(f"environment {title}")
+        for option in choices:
+            group.add_argument(
+                option.flag,
+                metavar=option.metavar,
+                dest=option.destination,
+                help=f"{option.help} (variable {option.variable})",
+            )

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
 from executors.protocol.errors import ErrorCode, RpcError
 from executors.protocol.path_uri import PathUri, PathUriError
+from harness.choices import Option
 from harness.client.client import Client, connect
 from harness.client.errors import ClientError
-from harness.docker.options import OPTIONS
+from harness.docker.options import OPTIONS as DOCKER_OPTIONS
 from harness.environments import EnvironmentFailed, make_environment
 from harness.progress import show_progress
+from harness.remote.options import OPTIONS as REMOTE_OPTIONS
 from harness.settings import Settings, read_settings
 
 
@@ -35,12 +37,17 @@ def chosen_settings(options: argparse.Namespace) -> Settings:
         return read_settings(
             windows_python=options.windows_python,
             wine=options.wine,
-            docker={option.name: getattr(options, f"docker_{option.name}") for option in OPTIONS},
+            docker=_chosen(options, DOCKER_OPTIONS),
             executor=options.executor if isinstance(getattr(options, "executor", None), str) else None,
             codex_binary=options.codex_binary,
+            remote=_chosen(options, REMOTE_OPTIONS),
         )
     except ValueError as error:
         raise UsageError(str(error)) from error
+
+
+def _chosen(options: argparse.Namespace, of: Sequence[Option]) -> dict[str, str | None]:
+    return {option.name: getattr(options, option.destination) for option in of}
 
 
 def prepare_target(options: argparse.Namespace) -> None:

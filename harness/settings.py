@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.docker.options import DockerOptions, docker_options
+from harness.remote.options import RemoteOptions, remote_options
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class Settings:
     :ivar docker: about containers.
     :ivar executor: the kind of executor, by the names of :data:`harness.executor_kinds.EXECUTORS`.
     :ivar codex_binary: the released exec-server; by default the user's own or one that npm fetches.
+    :ivar remote: about executors that are reached through a relay.
     """
 
     windows_python: Path | None = None
@@ -27,6 +29,7 @@ class Settings:
     docker: DockerOptions = field(default_factory=DockerOptions)
     executor: str = "python"
     codex_binary: Path | None = None
+    remote: RemoteOptions = field(default_factory=RemoteOptions)
 
 
 VARIABLES: Mapping[str, str] = {
@@ -34,7 +37,7 @@ VARIABLES: Mapping[str, str] = {
     "wine": "CROSSEXEC_WINE",
     "codex_binary": "CROSSEXEC_CODEX_BINARY",
 }
-"""The environment variable of each setting; those about containers have their own table."""
+"""The environment variable of each setting; those about containers and relays have their own tables."""
 
 
 def read_settings(
@@ -44,10 +47,12 @@ def read_settings(
     docker: Mapping[str, str | None] | None = None,
     executor: str | None = None,
     codex_binary: Path | None = None,
+    remote: Mapping[str, str | None] | None = None,
 ) -> Settings:
     """Returns the settings: what is given, else what the environment variable says, else the default.
 
     :param docker: texts by the names of :data:`harness.docker.options.OPTIONS`.
+    :param remote: the same by those of :data:`harness.remote.options.OPTIONS`.
     :raises ValueError: a value cannot be meant so.
     """
     return Settings(
@@ -56,6 +61,7 @@ def read_settings(
         docker=docker_options(docker),
         executor=executor or "python",
         codex_binary=codex_binary or _from_environ("codex_binary"),
+        remote=remote_options(remote),
     )
 
 

@@ -20,7 +20,7 @@ from harness.client.flow import BufferLimits
 from harness.client.links import Link, LinkOptions, MakeReceiver, open_stdio, open_websocket
 from harness.client.process import Process, StartOptions
 from harness.client.processes import Processes
-from harness.client.recovery import RecoveryOptions, State
+from harness.client.recovery import RecoveryOptions, RetryPolicy, State
 from harness.client.sandbox import encode, told_apart
 from harness.client.session import OpenLink, Session
 
@@ -193,6 +193,7 @@ async def connect(
     limits: BufferLimits = _BUFFER_LIMITS,
     recovery: RecoveryOptions = _RECOVERY_OPTIONS,
     open_link: OpenLink | None = None,
+    retry: RetryPolicy | None = None,
 ) -> AsyncIterator[Client]:
     """Connects to the executor that listens on *url*, ``ws://HOST:PORT`` or ``unix:///PATH``.
 
@@ -200,6 +201,8 @@ async def connect(
 
     :param recovery: what happens when a connection is lost.
     :param open_link: how to connect instead; *url* is for messages only then.
+    :param retry: when to try again to get a connection back; None for always after the time that *recovery*
+        gives.
     :raises ConnectFailed: nobody listens there, or the handshake failed.
     """
 
@@ -207,7 +210,9 @@ async def connect(
         return await open_websocket(url, make_receiver, options)
 
     open_link = open_link or open_url
-    session = Session(url, client_name, open_link, recovery, attempt_seconds=options.open_seconds)
+    session = Session(
+        url, client_name, open_link, recovery, attempt_seconds=options.open_seconds, retry=retry
+    )
     async with _opened(Client(session, limits)) as client:
         yield client
 

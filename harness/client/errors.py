@@ -14,6 +14,7 @@ __all__ = [
     "CommandFailed",
     "ConnectFailed",
     "ConnectionLost",
+    "ExecutorKeyChanged",
     "FileDenied",
     "HandleLost",
     "Interrupted",
@@ -38,6 +39,13 @@ class ClientError(Exception):
 
 class ConnectFailed(ClientError, ConnectionError):
     """No connection came about, or the handshake of the protocol failed."""
+
+
+class ExecutorKeyChanged(ConnectFailed):
+    """Who answers to an executor's name has another key than the executor that was reached before.
+
+    A session with that one cannot be resumed.
+    """
 
 
 class ConnectionLost(ClientError, ConnectionError):

@@ -18,6 +18,7 @@ from harness.client.errors import (
     ClientError,
     ConnectFailed,
     ConnectionLost,
+    ExecutorKeyChanged,
     HandleLost,
     Interrupted,
     OutcomeUnknown,
@@ -25,7 +26,16 @@ from harness.client.errors import (
 )
 from harness.client.flow import ReadGate
 from harness.client.links import Link, MakeReceiver
-from harness.client.recovery import Connect, Every, Recovery, RecoveryOptions, Replay, State, Step
+from harness.client.recovery import (
+    Connect,
+    Every,
+    Recovery,
+    RecoveryOptions,
+    Replay,
+    RetryPolicy,
+    State,
+    Step,
+)
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -65,6 +75,7 @@ class Session:
     :param open_link: how to connect.
     :param attempt_seconds: for one connection and its handshake.
     :param can_resume: whether *open_link* leads to the same executor again.
+    :param retry: when to try again; None for always after the time that *options* give.
     """
 
     id: str
@@ -80,6 +91,7 @@ class Session:
         *,
         attempt_seconds: float,
         can_resume: bool = True,
+        retry: RetryPolicy | None = None,
     ) -> None:
         self.url = url
         self.gate = ReadGate()
@@ -89,6 +101,7 @@ class Session:
         self._client_name = client_name
         self._open_link = open_link
         self._options = options
+        self._retry = retry or Every(options.retry_seconds)
         self._attempt_seconds = attempt_seconds
         self._can_resume = can_resume and options.enabled
         self._followed: Followed
@@ -128,7 +141,7 @@ class Session:
         self.info = result.environment_info
         self.acknowledges = self._can_resume and self.info.capabilities.process_acknowledge
         self.recovery = Recovery(
-            Every(self._options.retry_seconds),
+            self._retry,
             self._options.give_up_seconds,
             self._attempt_seconds,
             resumable=self._can_resume and result.session_retention_ms != 0,
@@ -351,7 +364,7 @@ class Session:
             core.attempt_failed(number, loop.time(), "no answer to the handshake in time")
         except RpcError as error:
             core.refused(number, loop.time(), error.code, error.message)
-        except BadReply as error:
+        except (BadReply, ExecutorKeyChanged) as error:
             core.broken(number, str(error))
         except ConnectionLost as lost:
             core.lost(number, loop.time(), lost.code, lost.reason)

@@ -6,45 +6,29 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
+
+from harness.choices import Option
 
 PROTECTIONS: Final = ("read-only", "capabilities", "no-new-privileges", "init")
 """What can be lifted by name; the limits are lifted by 0, the user by another, the network by its name."""
 
-
-@dataclass(frozen=True)
-class Option:
-    """One choice, as a command line and the environment spell it.
-
-    :ivar name: the field of :class:`DockerOptions`.
-    """
-
-    name: str
-    metavar: str
-    help: str
-
-    @property
-    def flag(self) -> str:
-        return f"--docker-{self.name}"
-
-    @property
-    def variable(self) -> str:
-        return f"CROSSEXEC_DOCKER_{self.name.upper()}"
-
+_option = partial(Option, "docker")
 
 OPTIONS: Final = (
-    Option(
+    _option(
         "image",
         "IMAGE",
         "an image with Python 3.11 or newer, pulled if it is not there (default: one made here)",
     ),
-    Option("container", "NAME", "run in this container, which runs already, and leave it as it was"),
-    Option("network", "NAME", "none, bridge, host or a network that there is (default: none)"),
-    Option("user", "UID[:GID]", "who runs the executor (default: the user of this command; 1000 for root)"),
-    Option("memory", "SIZE", "limit such as 512m; 0 for none (default: 2g)"),
-    Option("pids", "N", "limit of processes and threads; 0 for none (default: 4096)"),
-    Option("tmp", "SIZE", "size of /tmp, which lies in memory (default: 1g)"),
-    Option("lift", "NAMES", f"protections to lift, with commas: {', '.join(PROTECTIONS)}"),
+    _option("container", "NAME", "run in this container, which runs already, and leave it as it was"),
+    _option("network", "NAME", "none, bridge, host or a network that there is (default: none)"),
+    _option("user", "UID[:GID]", "who runs the executor (default: the user of this command; 1000 for root)"),
+    _option("memory", "SIZE", "limit such as 512m; 0 for none (default: 2g)"),
+    _option("pids", "N", "limit of processes and threads; 0 for none (default: 4096)"),
+    _option("tmp", "SIZE", "size of /tmp, which lies in memory (default: 1g)"),
+    _option("lift", "NAMES", f"protections to lift, with commas: {', '.join(PROTECTIONS)}"),
 )
 
 

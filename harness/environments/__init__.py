@@ -15,6 +15,7 @@ from harness.environments.base import (
 from harness.environments.local import LocalEnvironment
 from harness.environments.url import UrlEnvironment
 from harness.executor_kinds import EXECUTORS, OWN, Profile, is_url
+from harness.remote.options import PREFIX
 from harness.settings import Settings, read_settings
 
 __all__ = [
@@ -59,20 +60,25 @@ ENVIRONMENTS: dict[str, Callable[[Settings], Environment]] = {
 
 
 def make_environment(name: str, settings: Settings | None = None) -> Environment:
-    """Returns the environment of that name, or, for a URL, the executor that listens there.
+    """Returns the environment of that name, or, for a URL, the executor that listens there; for
+    ``remote:ID``, the one that has registered so.
 
     :param settings: what the user has chosen; by default what environment variables say.
     :raises ValueError: there is none; the message lists those that there are.
     """
+    settings = read_settings() if settings is None else settings
+    if name.startswith(PREFIX):
+        from harness.environments.remote import RemoteEnvironment
+
+        return RemoteEnvironment(name.removeprefix(PREFIX), settings.remote)
     if is_url(name):
         return UrlEnvironment(name)
-    settings = read_settings() if settings is None else settings
     make = (ENVIRONMENTS if settings.executor == OWN else _profile(settings.executor).environments).get(name)
     if make is None:
         known = ", ".join(sorted(ENVIRONMENTS))
         raise ValueError(
-            f"no environment {name!r}: give one of {known}, or the URL of an executor, ws://HOST:PORT "
-            "or unix:///PATH"
+            f"no environment {name!r}: give one of {known}, or the URL of an executor, ws://HOST:PORT, "
+            "unix:///PATH or remote:ID"
         )
     return make(settings)
 

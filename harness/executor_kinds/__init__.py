@@ -78,7 +78,7 @@ EXECUTORS: Final[dict[str, Profile]] = {
 
 def is_url(name: str) -> bool:
     """Whether it names an executor that runs already, rather than a kind."""
-    return name.startswith(("ws://", "wss://", "unix://"))
+    return name.startswith(("ws://", "wss://", "unix://", "remote:"))
 
 
 def profile_of(info: EnvironmentInfo) -> Profile:

@@ -10,13 +10,15 @@ from harness.cache import cache_folder
 from harness.cli_parser import add_settings
 from harness.cli_target import UsageError, chosen_settings
 from harness.client.errors import ClientError
-from harness.docker.options import OPTIONS
+from harness.docker.options import OPTIONS as DOCKER_OPTIONS
 from harness.environments import ExecutorUnavailable, Settings, make_environment
 from harness.executor_kinds import EXECUTORS, PEER
 from harness.matrix.cell import own_python
 from harness.matrix.model import Cell, CellKey, CellStatus
 from harness.matrix.spec import CellSpec
 from harness.progress import Progress
+from harness.remote.options import OPTIONS as REMOTE_OPTIONS
+from harness.remote.options import PREFIX
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,9 @@ def flags_of(options: argparse.Namespace, key: CellKey) -> tuple[str, ...]:
     """
     chosen: dict[str, object] = {}
     if key.environment == "docker":
-        chosen = {option.flag: getattr(options, f"docker_{option.name}") for option in OPTIONS}
+        chosen = {option.flag: getattr(options, option.destination) for option in DOCKER_OPTIONS}
+    elif key.environment.startswith(PREFIX):
+        chosen = {option.flag: getattr(options, option.destination) for option in REMOTE_OPTIONS}
     elif key.environment == "wine-exec":
         chosen = {
             f"--{name.replace('_', '-')}": getattr(options, name) for name in ("windows_python", "wine")

@@ -42,7 +42,7 @@ class Wanted:
 
 def is_url(environment: str) -> bool:
     """Whether it is an executor that runs already, rather than a place to start one in."""
-    return "://" in environment
+    return "://" in environment or environment.startswith("remote:")
 
 
 def select(definition: Definition, wanted: Wanted, own_python: str) -> list[CellKey]:
@@ -94,7 +94,7 @@ def _environments(definition: Definition, named: Sequence[str] | None) -> Mappin
             known = dict.fromkeys((*definition.environments, *ENVIRONMENTS))
             raise SelectionError(
                 f"--env: there is no {name!r}; there are {', '.join(known)}, and URLs of executors that run, "
-                "ws://HOST:PORT or unix:///PATH"
+                "ws://HOST:PORT, unix:///PATH or remote:ID"
             )
     return {name: definition.environments.get(name, EnvironmentCells()) for name in named}
 

@@ -1,0 +1,93 @@
+"""What a user chooses about executors that are reached through a relay."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from executors.remote.command import HOSTS_VARIABLE
+from executors.remote.credentials import Bearer, CredentialError, CredentialSource, Fixed, InFile
+from harness.choices import Option
+
+TOKEN_VARIABLE: Final = "CROSSEXEC_REMOTE_TOKEN"
+PREFIX: Final = "remote:"
+"""Of the name of an environment; the environment's id follows."""
+_YES: Final = ("1", "yes", "true", "on")
+_NO: Final = ("", "0", "no", "false", "off")
+
+_option = partial(Option, "remote")
+
+OPTIONS: Final = (
+    _option("registry", "URL", "the registry that knows the executor, https://HOST/PATH"),
+    _option(
+        "token-file",
+        "PATH",
+        "the file that holds the registry's credential, read anew for each request (default: the variable "
+        f"{TOKEN_VARIABLE} holds the credential itself)",
+    ),
+    _option(
+        "allow-registry",
+        "HOSTS",
+        "hosts that the credential may be sent to, with commas; .DOMAIN for all below it; this machine itself "
+        f"always may, and the variable {HOSTS_VARIABLE} holds more",
+    ),
+    _option(
+        "accept-new-key",
+        "yes|no",
+        "whether the executor may have another key than when it was first reached (default: no)",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class RemoteOptions:
+    """The choices.
+
+    :ivar registry: URL; None if none was given.
+    :ivar token_file: holds the credential; None for the variable.
+    :ivar allow_registry: hosts, besides this machine.
+    :ivar accept_new_key: go on with an executor that has another key than the first time.
+    """
+
+    registry: str | None = None
+    token_file: Path | None = None
+    allow_registry: frozenset[str] = frozenset()
+    accept_new_key: bool = False
+
+    def credential(self) -> CredentialSource:
+        """:raises CredentialError: there is none."""
+        if self.token_file is not None:
+            source = InFile(self.token_file)
+            source.read()  # So that a mistake shows at once.
+            return source
+        # It stays in the environment, for the processes among which a run is divided.
+        token = os.environ.get(TOKEN_VARIABLE)
+        if token is None:
+            raise CredentialError(
+                f"no credential for the registry: give --remote-token-file or set {TOKEN_VARIABLE}"
+            )
+        return Fixed(Bearer(token))
+
+
+def remote_options(chosen: Mapping[str, str | None] | None = None) -> RemoteOptions:
+    """Returns the choices: what is given, else what the environment variable says, else the default.
+
+    :param chosen: texts by the names of :data:`OPTIONS`.
+    :raises ValueError: a value cannot be meant so.
+    """
+    given = chosen or {}
+    texts = {each.name: given.get(each.name) or os.environ.get(each.variable) or "" for each in OPTIONS}
+    accept = texts["accept-new-key"].lower()
+    if accept not in (*_YES, *_NO):
+        raise ValueError(f"--remote-accept-new-key {accept}: give yes or no")
+    hosts = f"{texts['allow-registry']},{os.environ.get(HOSTS_VARIABLE, '')}".split(",")
+    return RemoteOptions(
+        registry=texts["registry"] or None,
+        token_file=Path(texts["token-file"]) if texts["token-file"] else None,
+        allow_registry=frozenset(each.strip() for each in hosts) - {""},
+        accept_new_key=accept in _YES,
+    )
