@@ -12,7 +12,14 @@ from executors.remote.credentials import CredentialError, check_registry_url
 from harness.client import Client, connect
 from harness.client.links import Link, LinkOptions, MakeReceiver
 from harness.client.recovery import Backoff
-from harness.environments.base import Availability, Environment, EnvironmentFailed, Running, running
+from harness.environments.base import (
+    Availability,
+    Environment,
+    EnvironmentFailed,
+    OpenClient,
+    Running,
+    running,
+)
 from harness.remote.options import OPTIONS, PREFIX, RemoteOptions
 
 _MODULES = ("cryptography", "google.protobuf")
@@ -67,12 +74,15 @@ class RemoteEnvironment(Environment):
 
     @asynccontextmanager
     async def start(self) -> AsyncIterator[Running]:
-        open_client = self._make_open_client()
+        open_client = self.clients()
         async with running(self.name, self.url, is_remote=True, open_client=open_client) as up:
             yield up
 
-    def _make_open_client(self) -> _OpenClient:
-        """:raises EnvironmentFailed: it is not available."""
+    def clients(self) -> OpenClient:
+        """Returns what makes clients of the executor that the first of them reaches, and of no other.
+
+        :raises EnvironmentFailed: something is missing.
+        """
         availability = self.available()
         if not availability:
             raise EnvironmentFailed(f"{self.url}: {availability}")

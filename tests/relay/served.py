@@ -1,0 +1,98 @@
+"""The real service, executors of ours in the loop of the test, and what a harness needs to reach them."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from executors.remote.credentials import Bearer, Fixed
+from executors.remote.executor import RemoteSettings, serve_remote
+from harness.environments.remote import RemoteEnvironment
+from harness.remote.options import RemoteOptions
+from harness.rendezvous.audit import Audit
+from harness.rendezvous.limits import Rate
+from harness.rendezvous.service import Options, Service, serving
+from harness.rendezvous.signing import Role
+from harness.rendezvous.store import Store
+from tests.support.watch import SECONDS
+
+ENVIRONMENT_ID = "box"
+
+
+class Served:
+    """A service that can be stopped and started again where it was.
+
+    :ivar executor_token: of an executor of :data:`ENVIRONMENT_ID`.
+    :ivar token: of its harnesses.
+    :ivar token_file: holds that.
+    :ivar log: what it has audited.
+    """
+
+    def __init__(self, store: Store, folder: Path) -> None:
+        self._store = store
+        self._port = 0
+        self._stack = AsyncExitStack()
+        self.service: Service
+        self.url = ""
+        self.log = io.StringIO()
+        self.executor_token = store.add_token(ENVIRONMENT_ID, "executor", 0.0, None)[1]
+        self.token = store.add_token(ENVIRONMENT_ID, "harness", 0.0, None)[1]
+        self.token_file = folder / "token"
+        self.token_file.write_text(self.token)
+
+    async def start(self) -> None:
+        rate = Rate(1000.0, 1000.0)
+        self.service = Service(
+            self._store, audit=Audit(self.log), options=Options(asked=rate, failed=rate, review_seconds=0.05)
+        )
+        serve = serving(self.service, "127.0.0.1", self._port)
+        host, self._port = await self._stack.enter_async_context(serve)
+        self.url = f"http://{host}:{self._port}"
+        self.service.reached_at(self.url)
+
+    async def stop(self) -> None:
+        await self._stack.aclose()
+
+    def cut(self, role: Role) -> None:
+        """Cuts the connections of one side, without a close frame."""
+        links = [link for link in self.service._links if link.ticket.role == role]
+        assert links
+        for link in links:
+            link.socket.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+
+    def environment(self, **more: object) -> RemoteEnvironment:
+        """What :func:`harness.environments.make_environment` makes, with the options *more*."""
+        options = RemoteOptions(registry=self.url, token_file=self.token_file)
+        accept = bool(more.pop("accept_new_key", False))
+        if accept:
+            options = RemoteOptions(registry=self.url, token_file=self.token_file, accept_new_key=True)
+        return RemoteEnvironment(ENVIRONMENT_ID, options, **more)  # type: ignore[arg-type]
+
+
+@asynccontextmanager
+async def served(store: Store, folder: Path) -> AsyncIterator[Served]:
+    made = Served(store, folder)
+    await made.start()
+    try:
+        yield made
+    finally:
+        await made.stop()
+
+
+@asynccontextmanager
+async def executor(service: Served) -> AsyncIterator[asyncio.Event]:
+    """An executor that can be reached; yields what stops it."""
+    settings = RemoteSettings(service.url, ENVIRONMENT_ID, Fixed(Bearer(service.executor_token)))
+    stop, connected = asyncio.Event(), asyncio.Event()
+    task = asyncio.create_task(serve_remote(settings, stop, connected.set))
+    try:
+        async with asyncio.timeout(SECONDS):
+            await connected.wait()
+        yield stop
+    finally:
+        stop.set()
+        await task
