@@ -32,8 +32,8 @@ OPTIONS: Final = (
     _option(
         "allow-registry",
         "HOSTS",
-        "hosts that the credential may be sent to, with commas, .DOMAIN for all below it; this machine always "
-        f"is one, and the variable {HOSTS_VARIABLE} holds more",
+        "hosts that the credential may be sent to, with commas, .DOMAIN for all below it; this machine "
+        f"always is one, and the variable {HOSTS_VARIABLE} holds more",
     ),
     _option(
         "accept-new-key",
