@@ -27,6 +27,7 @@ from harness.client.links import LinkOptions
 from harness.client.process import Process, StartOptions
 from harness.client.recovery import RecoveryOptions, State
 from harness.client.sandbox import Sandbox
+from harness.client.session import OpenLink
 
 A = ParamSpec("A")
 F = TypeVar("F")
@@ -424,9 +425,17 @@ def connect_sync(
     options: LinkOptions = _LINK_OPTIONS,
     limits: BufferLimits = _BUFFER_LIMITS,
     recovery: RecoveryOptions = _RECOVERY_OPTIONS,
+    open_link: OpenLink | None = None,
 ) -> AbstractContextManager[SyncClient]:
     """As :func:`harness.client.connect`, for blocking callers."""
-    context = connect(url, client_name=client_name, options=options, limits=limits, recovery=recovery)
+    context = connect(
+        url,
+        client_name=client_name,
+        options=options,
+        limits=limits,
+        recovery=recovery,
+        open_link=open_link,
+    )
     return sync_client(context, timeout=timeout)
 
 

@@ -14,6 +14,7 @@ from executors.protocol.environment import EnvironmentInfo
 from executors.protocol.path_uri import PathUri
 from harness.cleaning import Cleaned
 from harness.client import Client, ClientError, RpcError, connect
+from harness.client.session import OpenLink
 from harness.progress import Progress
 
 OpenClient = Callable[[str], AbstractAsyncContextManager[Client]]
@@ -95,6 +96,7 @@ class Running:
     :ivar log: the local file that holds the executor's messages, if there is one.
     :ivar host_view: its files seen from this machine, where that can be.
     :ivar has_ended: whether it is known to run no more.
+    :ivar open_link: makes a connection to it, where nobody can connect to *url*; None where one can.
     """
 
     name: str
@@ -107,6 +109,7 @@ class Running:
     log: Path | None = None
     host_view: HostView | None = None
     has_ended: Callable[[], bool] = field(default=_never, repr=False)
+    open_link: OpenLink | None = field(default=None, repr=False)
 
     @property
     def platform(self) -> str:
@@ -174,6 +177,7 @@ async def running(
     log: Path | None = None,
     host_view: HostView | None = None,
     has_ended: Callable[[], bool] = _never,
+    open_link: OpenLink | None = None,
     is_discarded: bool = False,
 ) -> AsyncIterator[Running]:
     """Makes the workspace of an executor that is up, and removes it at the end.
@@ -213,6 +217,7 @@ async def running(
             log,
             host_view,
             has_ended,
+            open_link,
         )
     finally:
         if not is_discarded:

@@ -12,14 +12,7 @@ from executors.remote.credentials import CredentialError, check_registry_url
 from harness.client import Client, connect
 from harness.client.links import Link, LinkOptions, MakeReceiver
 from harness.client.recovery import Backoff
-from harness.environments.base import (
-    Availability,
-    Environment,
-    EnvironmentFailed,
-    OpenClient,
-    Running,
-    running,
-)
+from harness.environments.base import Availability, Environment, EnvironmentFailed, Running, running
 from harness.remote.options import OPTIONS, PREFIX, RemoteOptions
 
 _MODULES = ("cryptography", "google.protobuf")
@@ -74,11 +67,13 @@ class RemoteEnvironment(Environment):
 
     @asynccontextmanager
     async def start(self) -> AsyncIterator[Running]:
-        open_client = self.clients()
-        async with running(self.name, self.url, is_remote=True, open_client=open_client) as up:
+        clients = self.clients()
+        async with running(
+            self.name, self.url, is_remote=True, open_client=clients, open_link=clients.open_link
+        ) as up:
             yield up
 
-    def clients(self) -> OpenClient:
+    def clients(self) -> Clients:
         """Returns what makes clients of the executor that the first of them reaches, and of no other.
 
         :raises EnvironmentFailed: something is missing.
@@ -87,10 +82,10 @@ class RemoteEnvironment(Environment):
         if not availability:
             raise EnvironmentFailed(f"{self.url}: {availability}")
         assert self._options.registry is not None
-        return _OpenClient(self.url, self.environment_id, self._options, self._link_options, self._tls)
+        return Clients(self.url, self.environment_id, self._options, self._link_options, self._tls)
 
 
-class _OpenClient:
+class Clients:
     """Makes clients, all of the same executor; see :data:`harness.environments.base.OpenClient`."""
 
     def __init__(
@@ -111,15 +106,16 @@ class _OpenClient:
         self._link_options = link_options
         self._opener = RemoteOpener(url, registry, accept_new_key=options.accept_new_key, tls=tls)
 
-    def __call__(self, client_name: str) -> AbstractAsyncContextManager[Client]:
-        async def open_link(make_receiver: MakeReceiver) -> Link:
-            return await self._opener.open(make_receiver, self._link_options)
+    async def open_link(self, make_receiver: MakeReceiver) -> Link:
+        """See :data:`harness.client.session.OpenLink`."""
+        return await self._opener.open(make_receiver, self._link_options)
 
+    def __call__(self, client_name: str) -> AbstractAsyncContextManager[Client]:
         return connect(
             self._url,
             client_name=client_name,
             options=self._link_options,
-            open_link=open_link,
+            open_link=self.open_link,
             retry=Backoff(jitter=random.uniform(1.0, _MOST_JITTER)),
         )
 

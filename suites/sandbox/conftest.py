@@ -35,7 +35,7 @@ _SEEN: list[dict[str, Any]] = []
 @pytest.fixture(scope="session")
 def offered(env: RunningEnvironment, unannounced_sandboxes: tuple[str, ...]) -> list[str]:
     """The names of the sandboxes that the environment says it offers, or is known to have."""
-    with Wire(env.url) as wire:
+    with Wire(env.url, env.open_link) as wire:
         wire.handshake()
         told = wire.request("environment/info", {})["result"]
     return list(told.get("capabilities", {}).get("sandbox") or unannounced_sandboxes)
