@@ -19,6 +19,7 @@ from urllib.request import getproxies, proxy_bypass
 from executors.protocol import base64
 
 MAX_RESPONSE_BYTES = 256 * 1024
+_MAX_DIGITS = 10
 
 
 class HttpError(Exception):
@@ -26,8 +27,11 @@ class HttpError(Exception):
 
 
 class Response(NamedTuple):
+    """:ivar retry_after: seconds after which the server says to ask again; None if it says nothing, or a date."""
+
     status: int
     body: bytes
+    retry_after: float | None = None
 
 
 async def post_json(
@@ -117,7 +121,9 @@ async def _read(reader: asyncio.StreamReader) -> bytes:
 def _parse(data: bytes) -> Response:
     response = http.client.HTTPResponse(cast(Any, _Socket(data)), method="POST")
     response.begin()
-    return Response(response.status, response.read())
+    told = response.getheader("Retry-After", "").strip()
+    retry_after = float(told) if told.isascii() and told.isdigit() and len(told) < _MAX_DIGITS else None
+    return Response(response.status, response.read(), retry_after)
 
 
 class _Socket:

@@ -23,11 +23,13 @@ class RegistryError(Exception):
     """The registry could not be used; the text is fit for people and holds no secret.
 
     :ivar status: of its response, if there was one.
+    :ivar retry_after: seconds after which it says to ask again; None if it does not say.
     """
 
-    def __init__(self, message: str, status: int | None = None) -> None:
+    def __init__(self, message: str, status: int | None = None, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.status = status
+        self.retry_after = retry_after
 
 
 class Registration(msgspec.Struct, frozen=True):

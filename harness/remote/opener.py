@@ -18,6 +18,7 @@ from harness.remote.link import NotAnswered, RelayLink
 from harness.remote.registry import Bundle, HarnessRegistry
 
 _UNAUTHORIZED = 401
+_TOO_MANY = 429
 
 logger = logging.getLogger(__name__)
 
@@ -59,22 +60,23 @@ class RemoteOpener:
         :raises ConnectFailed: there is none to be had within the time of *options*, for all of it.
         :raises ExecutorKeyChanged: the registry tells of another executor than before.
         """
+        until = asyncio.get_running_loop().time() + options.open_seconds
         try:
-            async with asyncio.timeout(options.open_seconds):
+            async with asyncio.timeout_at(until):
                 try:
-                    return await self._open(make_receiver, options)
+                    return await self._open(make_receiver, options, until)
                 except _Refused as error:
                     logger.info("%s: %s: once more, with a fresh bundle", self._url, error)
-                    return await self._open(make_receiver, options)
+                    return await self._open(make_receiver, options, until)
         except TimeoutError:
             found = f"registry, rendezvous and executor did not all answer within {options.open_seconds:g} s"
         except (RegistryError, DialError, NotAnswered, NoiseError, _Refused) as error:
             found = str(error)
         raise ConnectFailed(f"cannot connect to {self._url}: {found}")
 
-    async def _open(self, make_receiver: MakeReceiver, options: LinkOptions) -> Link:
+    async def _open(self, make_receiver: MakeReceiver, options: LinkOptions, until: float) -> Link:
         keys = KeyPair.generate()
-        bundle = await self._registry.connect(keys.public)
+        bundle = await self._bundle(keys.public, until)
         executor = bundle.executor()
         self._check(executor)
         stream_id = str(uuid.uuid4())
@@ -93,6 +95,22 @@ class RemoteOpener:
             raise
         self.pinned = executor
         return link
+
+    async def _bundle(self, key: PublicKey, until: float) -> Bundle:
+        """Asks the registry; again while it says that it is asked too often, and when to come, if that is in
+        time."""
+        now = asyncio.get_running_loop().time
+        while True:
+            try:
+                return await self._registry.connect(key)
+            except RegistryError as error:
+                if (
+                    error.status != _TOO_MANY
+                    or error.retry_after is None
+                    or now() + error.retry_after > until
+                ):
+                    raise
+                await asyncio.sleep(error.retry_after)
 
     async def _dialled(
         self, bundle: Bundle, relay: HarnessRelay, make_receiver: MakeReceiver, options: LinkOptions

@@ -48,7 +48,9 @@ class HarnessRegistry(RegistryClient):
         except HttpError as error:
             raise RegistryError(f"cannot ask the registry: {bearer.redact(str(error))}") from None
         if response.status != 200:
-            raise RegistryError(f"the registry refused: {describe(response, bearer)}", response.status)
+            raise RegistryError(
+                f"the registry refused: {describe(response, bearer)}", response.status, response.retry_after
+            )
         try:
             bundle = msgspec.json.decode(response.body, type=Bundle)
         except msgspec.DecodeError as error:

@@ -135,6 +135,29 @@ async def test_each_connection_has_a_bundle_of_its_own(service: Served, running:
     assert service.log.getvalue().count('"event": "connect"') - before == 3
 
 
+async def test_who_asks_too_often_comes_again_when_told(
+    service: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits = [0.2, 0.1, 0.0]
+
+    def wait(who: str, now: float) -> float:
+        return waits.pop(0) if waits else 0.0
+
+    async with executor(service):
+        monkeypatch.setattr(service.service._asked, "wait", wait)
+        async with service.environment().start():
+            assert service.log.getvalue().count('"outcome": "rate_limited"') == 2
+
+
+async def test_who_asks_too_often_does_not_wait_for_ever(
+    service: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service.service._asked, "wait", lambda who, now: 1000.0)
+    with pytest.raises(ConnectFailed, match="status 429, rate_limited: this token asks too often"):
+        async with service.environment().start():
+            pass
+
+
 async def test_who_is_unknown_to_the_registry_is_told_so(service: Served) -> None:
     service.token_file.write_text("a-token-that-nobody-knows")
     async with executor(service):
