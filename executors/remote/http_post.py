@@ -27,7 +27,7 @@ class HttpError(Exception):
 
 
 class Response(NamedTuple):
-    """:ivar retry_after: seconds after which the server says to ask again; None if it says nothing, or a date."""
+    """:ivar retry_after: seconds after which the server wants to be asked again; None if it does not say so."""
 
     status: int
     body: bytes

@@ -104,13 +104,10 @@ class RemoteOpener:
             try:
                 return await self._registry.connect(key)
             except RegistryError as error:
-                if (
-                    error.status != _TOO_MANY
-                    or error.retry_after is None
-                    or now() + error.retry_after > until
-                ):
+                wait = error.retry_after
+                if error.status != _TOO_MANY or wait is None or now() + wait > until:
                     raise
-                await asyncio.sleep(error.retry_after)
+                await asyncio.sleep(wait)
 
     async def _dialled(
         self, bundle: Bundle, relay: HarnessRelay, make_receiver: MakeReceiver, options: LinkOptions

@@ -195,7 +195,7 @@ def answers(data: bytes, requests: list[bytes] | None = None, stays: bool = Fals
 def test_what_is_posted() -> None:
     requests: list[bytes] = []
     response = post(answers(b"HTTP/1.1 204 No Content\r\n\r\n", requests), Authorization="Bearer x")
-    assert response == (204, b"")
+    assert response == Response(204, b"")
     head, _, body = requests[0].partition(b"\r\n\r\n")
     assert body == b"{}"
     lines = head.split(b"\r\n")
@@ -213,7 +213,16 @@ def test_what_is_posted() -> None:
     ],
 )
 def test_responses_come_in_these_ways(data: bytes, stays: bool) -> None:
-    assert post(answers(data, stays=stays)) == (200, b"hi")
+    assert post(answers(data, stays=stays)) == Response(200, b"hi")
+
+
+@pytest.mark.parametrize(
+    ("told", "seconds"),
+    [("2", 2.0), ("0", 0.0), ("-1", None), ("Wed, 21 Oct 2015 07:28:00 GMT", None), ("\u00b2", None)],
+)
+def test_a_server_may_say_when_to_ask_again(told: str, seconds: float | None) -> None:
+    head = f"HTTP/1.1 429 Too Many Requests\r\nRetry-After: {told}\r\nContent-Length: 0\r\n\r\n"
+    assert post(answers(head.encode("latin-1"))) == Response(429, b"", seconds)
 
 
 def test_a_redirect_is_a_response_like_any_other() -> None:
