@@ -27,7 +27,7 @@ class HttpError(Exception):
 
 
 class Response(NamedTuple):
-    """:ivar retry_after: seconds after which the server wants to be asked again; None if it does not say so."""
+    """:ivar retry_after: seconds after which the server wants to be asked again; None if it says none."""
 
     status: int
     body: bytes
