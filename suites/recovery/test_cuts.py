@@ -51,6 +51,8 @@ def test_a_conversation_cut_at_any_frame(
     make: Callable[[Direction, int], At],
     hows: tuple[How, How],
 ) -> None:
+    env.need_frames()
+
     def hold(plan: Plan) -> tuple[Conversation, ConnectionCounts]:
         # A proxy of its own: what one client leaves under way is not taken for the next one's.
         with open_faults(env.url, script(plan)) as faults:

@@ -13,7 +13,7 @@ from harness.matrix.model import CellKey
 from harness.matrix.preparation import flags_of, settings_of
 from harness.matrix.run import log_names
 from harness.matrix.selection import SelectionError, Wanted, select
-from harness.matrix.spec import CellSpec, locate
+from harness.matrix.spec import TOLD, CellSpec, locate
 
 URL = "ws://127.0.0.1:9000"
 DEFINITION = Definition(
@@ -156,6 +156,16 @@ def test_settings_travel_as_flags_of_their_environment() -> None:
     settings = settings_of([*flags_of(options, cell("docker")), *flags_of(options, cell("wine-exec"))])
     assert (settings.docker.image, settings.docker.user) == ("python:3.13", "1000")
     assert settings.wine == Path("/opt/wine")
+
+
+def test_an_executor_that_has_dialled_out_is_a_cell_with_settings_of_its_own() -> None:
+    (key,) = select(DEFINITION, Wanted(environments=["remote:lab-7"], suites=["path"]), "3.11")
+    assert (key.environment, key.executor) == ("remote:lab-7", TOLD)
+    registry = "--remote-registry=https://relay.example"
+    flags = flags_of(parsed(registry, "--remote-token-file=token", "--docker-user=1"), key)
+    assert flags == (registry, "--remote-token-file=token")
+    settings = settings_of(flags).remote
+    assert (settings.registry, settings.token_file) == ("https://relay.example", Path("token"))
 
 
 def test_what_variables_say_stays_with_them(monkeypatch: pytest.MonkeyPatch) -> None:

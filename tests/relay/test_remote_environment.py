@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from executors.transport.noise_keys import KeyPair, PublicKey
+from fixtures.wire import Wire
 from harness.client import Client, ConnectFailed, ExecutorKeyChanged, LinkOptions, SessionLost, State
 from harness.environments import make_environment, read_settings
 from harness.environments.base import Running
@@ -81,6 +82,22 @@ async def test_a_command_runs_and_its_output_comes(running: Running) -> None:
         big = await client.run(["head", "-c", "3000000", "/dev/zero"])
     assert done.stdout == b"some input"
     assert big.stdout == bytes(3_000_000)
+    assert not [task for task in asyncio.all_tasks() if "harness/remote" in repr(task.get_coro())]
+
+
+async def test_single_messages_go_through_too(running: Running) -> None:
+    def talk() -> None:
+        with Wire(running.url, running.open_link) as wire:
+            session = wire.handshake()["sessionId"]
+            assert wire.request("environment/status", {})["result"]
+            wire.drop()
+            assert wire.closed() == (1006, "")
+        with Wire(running.url, running.open_link) as wire:
+            wire.handshake(resumeSessionId=session)
+            with pytest.raises(TimeoutError, match="no message within"):
+                wire.receive(0.01)
+
+    await asyncio.to_thread(talk)
 
 
 @pytest.mark.parametrize("role", ["harness", "executor"])
