@@ -11,6 +11,7 @@ from typing import Any
 
 from executors.remote.credentials import (
     DEFAULT_VARIABLE,
+    HOSTS_VARIABLE,
     CredentialError,
     CredentialSource,
     InFile,
@@ -20,7 +21,6 @@ from executors.remote.credentials import (
 )
 
 _MAX_ID_CHARACTERS = 256
-HOSTS_VARIABLE = "CROSSEXEC_REGISTRY_HOSTS"
 
 
 class CannotStart(Exception):

@@ -10,6 +10,8 @@ from typing import NoReturn, Protocol
 from urllib.parse import urlsplit
 
 DEFAULT_VARIABLE = "CROSSEXEC_REGISTRY_TOKEN"
+HOSTS_VARIABLE = "CROSSEXEC_REGISTRY_HOSTS"
+"""Holds hosts that a credential may be sent to, with commas."""
 MAX_CREDENTIAL_BYTES = 16 * 1024
 
 

@@ -9,8 +9,14 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from executors.remote.command import HOSTS_VARIABLE
-from executors.remote.credentials import Bearer, CredentialError, CredentialSource, Fixed, InFile
+from executors.remote.credentials import (
+    HOSTS_VARIABLE,
+    Bearer,
+    CredentialError,
+    CredentialSource,
+    Fixed,
+    InFile,
+)
 from harness.choices import Option
 
 TOKEN_VARIABLE: Final = "CROSSEXEC_REMOTE_TOKEN"
