@@ -105,12 +105,13 @@ def from_descriptor(descriptor: int) -> Fixed:
     return Fixed(Bearer(line.decode("latin-1")))
 
 
-def check_registry_url(url: str, allowed_hosts: Collection[str]) -> str:
+def check_registry_url(url: str, allowed_hosts: Collection[str], option: str = "--allow-registry") -> str:
     """Returns *url* without a slash at its end, if a credential may be sent there.
 
     It may over https to *allowed_hosts*, by name, and to this machine itself, over http too. ``.example.com``
     stands for all hosts below example.com.
 
+    :param option: that allows a host, for the error.
     :raises CredentialError: it may not, or *url* is malformed.
     """
     try:
@@ -130,7 +131,7 @@ def check_registry_url(url: str, allowed_hosts: Collection[str]) -> str:
         above = {host[at:] for at, character in enumerate(host) if character == "."}
         if host not in named and not above & named:
             raise CredentialError(
-                f"the registry's credential is not sent to {host}: allow it by --allow-registry {host}"
+                f"the registry's credential is not sent to {host}: allow it by {option} {host}"
             )
     return url.rstrip("/")
 

@@ -56,7 +56,7 @@ class RemoteEnvironment(Environment):
                 False, "no registry is known", f"give {registry.flag} URL or set {registry.variable}"
             )
         try:
-            check_registry_url(options.registry, options.allow_registry)
+            check_registry_url(options.registry, options.allow_registry, "--remote-allow-registry")
             options.credential()
         except CredentialError as error:
             return Availability(False, str(error))
@@ -100,7 +100,7 @@ class Clients:
         from harness.remote.registry import HarnessRegistry
 
         assert options.registry is not None
-        base_url = check_registry_url(options.registry, options.allow_registry)
+        base_url = check_registry_url(options.registry, options.allow_registry, "--remote-allow-registry")
         registry = HarnessRegistry(base_url, environment_id, options.credential(), tls)
         self._url = url
         self._link_options = link_options

@@ -361,7 +361,9 @@ def test_an_environment_that_cannot_be_reached_says_what_is_missing(
     monkeypatch.setenv(TOKEN_VARIABLE, "a-token")
     assert told(registry=here) == "available"
     assert "over https only" in told(registry="http://relay.example")
-    assert "is not sent to relay.example" in told(registry="https://relay.example")
+    assert "is not sent to relay.example: allow it by --remote-allow-registry" in told(
+        registry="https://relay.example"
+    )
     assert told(registry="https://relay.example", allow_registry="other.example,.example") == "available"
     monkeypatch.setenv("CROSSEXEC_REMOTE_REGISTRY", here)
     assert told() == "available"
