@@ -86,7 +86,7 @@ started; 125 when crossexec itself failed
 _RENDEZVOUS_EPILOG = """\
 Executors register here, dial out to here and are found here by the id of their environment; harnesses
 reach them through it. What they say to each other is encrypted from end to end.
-The URL where it listens is all that is printed on the standard output. /metrics and /healthz are open to
+The URL where it listens is the first line on the standard output. /metrics and /healthz are open to
 whoever reaches it.
 
 example:
@@ -260,13 +260,19 @@ def _add_rendezvous_commands(add: Callable[..., argparse.ArgumentParser]) -> Non
         "--listen", metavar="HOST:PORT", default="127.0.0.1:8443", help="where (default: 127.0.0.1:8443)"
     )
     _add_database(serve)
-    serve.add_argument("--public-url", metavar="URL", help="how it is reached, if that is another URL")
+    serve.add_argument(
+        "--public-url",
+        metavar="URL",
+        help="how it is reached, if that is another URL; - to read it from the first line of the standard "
+        "input once it listens, and to print it when it holds",
+    )
     serve.add_argument("--tls-certificate", type=Path, metavar="FILE", help="with its chain, in PEM")
     serve.add_argument("--tls-key", type=Path, metavar="FILE", help="of the certificate, in PEM")
     serve.add_argument("--plain", action="store_true", help="without TLS on other addresses than loopback")
     serve.add_argument(
         "--behind-proxies", type=_count, default=0, metavar="N", help="N of them add to X-Forwarded-For"
     )
+    serve.add_argument("--exit-with-parent", action="store_true", help="end when the standard input does")
     serve.add_argument(
         "--audit-log", type=Path, metavar="FILE", help="lines of JSON (default: standard error)"
     )

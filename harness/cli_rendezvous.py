@@ -9,8 +9,10 @@ import ipaddress
 import signal
 import ssl
 import sys
+import threading
 import time
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from harness.cli_target import UsageError
@@ -61,12 +63,40 @@ async def rendezvous(options: argparse.Namespace) -> int:
                 scheme = "http" if tls is None else "https"
                 shown = f"[{address}]" if ":" in address else address
                 url = f"{scheme}://{shown}:{taken}"
-                service.reached_at(options.public_url or url)
+                from_input = options.public_url == "-"
+                service.reached_at(url if from_input else options.public_url or url)
                 print(url, flush=True)
+
+                def reached_at(line: str) -> None:
+                    service.reached_at(line)
+                    print(line, flush=True)
+
+                if from_input or options.exit_with_parent:
+                    on_line = reached_at if from_input else None
+                    on_end = end.set if options.exit_with_parent else None
+                    reader = threading.Thread(
+                        target=_read_input, args=(loop, on_line, on_end), name="input", daemon=True
+                    )
+                    reader.start()
                 await end.wait()
         except OSError as error:
             raise RendezvousFailed(f"cannot listen on {options.listen}: {error}") from error
     return 0
+
+
+def _read_input(
+    loop: asyncio.AbstractEventLoop,
+    on_line: Callable[[str], None] | None,
+    on_end: Callable[[], None] | None,
+) -> None:
+    """Hands on the first line of the standard input, and that it has ended; in a thread, for it blocks."""
+    with suppress(RuntimeError):  # The loop has ended already.
+        if on_line is not None and (line := sys.stdin.readline().strip()):
+            loop.call_soon_threadsafe(on_line, line)
+        if on_end is not None:
+            while sys.stdin.readline():
+                pass
+            loop.call_soon_threadsafe(on_end)
 
 
 async def rendezvous_token(options: argparse.Namespace) -> int:

@@ -51,10 +51,17 @@ def _docker(settings: Settings) -> Environment:
     return DockerEnvironment(settings.docker)
 
 
+def _remote_local(settings: Settings) -> Environment:
+    from harness.environments.relayed import RelayedEnvironment
+
+    return RelayedEnvironment(LocalEnvironment())
+
+
 ENVIRONMENTS: dict[str, Callable[[Settings], Environment]] = {
     "local": _local,
     "docker": _docker,
     "wine-exec": _wine_exec,
+    "remote-local": _remote_local,
 }
 """The environments that have a name of their own; what makes one costs nothing and starts nothing."""
 

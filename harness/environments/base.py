@@ -203,6 +203,8 @@ async def running(
         await client.files.create_directory(root)
         told = {"executor": info.executor_version, "shell": info.shell.path, "platform": info.platform_os}
         known = {key: value for key, value in told.items() if value is not None}
+        if info.console_code_page is not None:
+            known["code page"] = str(info.console_code_page)
         if info.speed_ups is not None:
             known["speed-ups"] = ", ".join(info.speed_ups) or "none"
     try:

@@ -1,4 +1,4 @@
-"""An executor that is a child of this process and tells its URL on standard output."""
+"""A program that is a child of this process and tells its URL on standard output."""
 
 from __future__ import annotations
 
@@ -14,18 +14,25 @@ from harness.environments.base import EnvironmentFailed
 _START_SECONDS: Final = 30.0
 _STOP_SECONDS: Final = 10.0
 _LOG_TAIL_BYTES: Final = 4000
-_URL_SCHEMES: Final = ("ws://", "wss://")
+_URL_SCHEMES: Final = ("ws://", "wss://", "remote:")
 
 
 @dataclass(frozen=True)
 class Child:
-    """An executor that was started.
+    """A program that was started.
 
-    :ivar url: where it listens.
+    :ivar url: where it listens, or how else it is found.
     """
 
     url: str
     _process: asyncio.subprocess.Process
+
+    async def ask(self, line: str) -> str:
+        """Writes a line to its input; returns the next one of its output, empty if that has ended."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(line.encode() + b"\n")
+        return (await self._process.stdout.readline()).decode(errors="replace").strip()
 
     def has_ended(self) -> bool:
         return self._process.returncode is not None
@@ -40,8 +47,11 @@ async def start_child(
     cwd: Path | None = None,
     remedy: str = "",
     ends_with_input: bool = True,
+    input: bytes = b"",
+    what: str = "executor",
+    schemes: tuple[str, ...] = _URL_SCHEMES,
 ) -> AsyncIterator[Child]:
-    """Starts an executor whose input is a pipe that ends with the context.
+    """Starts a program whose input is a pipe that ends with the context.
 
     Errors from within get a note with the end of its standard error.
 
@@ -49,6 +59,9 @@ async def start_child(
     :param env: the whole environment.
     :param remedy: what may help when it does not start.
     :param ends_with_input: the end of its input ends it; else it is terminated at once.
+    :param input: what its input begins with.
+    :param what: what it is, for people.
+    :param schemes: what the URL of such a one begins with.
     :raises EnvironmentFailed: it did not start.
     """
     with log.open("wb") as stderr:
@@ -63,26 +76,29 @@ async def start_child(
             start_new_session=True,
         )
     try:
-        url, trouble = await _read_url(child)
+        if input:
+            assert child.stdin is not None
+            child.stdin.write(input)
+        url, trouble = await _read_url(child, schemes)
         if trouble:
             told = "; ".join(filter(None, (trouble, remedy, _tail(log))))
-            raise EnvironmentFailed(f"executor {command!r} did not start: {told}")
+            raise EnvironmentFailed(f"{what} {command!r} did not start: {told}")
         try:
             yield Child(url, child)
         except Exception as error:
-            error.add_note(f"executor {command!r}: {_tail(log)}")
+            error.add_note(f"{what} {command!r}: {_tail(log)}")
             raise
     finally:
         await _stop(child, ends_with_input)
 
 
-async def _read_url(child: asyncio.subprocess.Process) -> tuple[str, str]:
+async def _read_url(child: asyncio.subprocess.Process, schemes: tuple[str, ...]) -> tuple[str, str]:
     """Returns the URL, or else why there is none."""
     assert child.stdout is not None
     try:
         async with asyncio.timeout(_START_SECONDS):
             line = (await child.stdout.readline()).decode(errors="replace").strip()
-            if line.startswith(_URL_SCHEMES):
+            if line.startswith(schemes):
                 return line, ""
             if line:
                 return "", f"it printed {line!r} where its URL was due"
@@ -94,7 +110,7 @@ async def _read_url(child: asyncio.subprocess.Process) -> tuple[str, str]:
 
 
 async def _stop(child: asyncio.subprocess.Process, ends_with_input: bool) -> None:
-    """Ends the executor: the end of its input asks for it; force follows where that is in vain."""
+    """Ends the program: the end of its input asks for it; force follows where that is in vain."""
     assert child.stdin is not None
     child.stdin.close()
     if not ends_with_input and child.returncode is None:

@@ -61,7 +61,7 @@ class RemoteEnvironment(Environment):
         except CredentialError as error:
             return Availability(False, str(error))
         for module in _MODULES:
-            if not _is_installed(module):
+            if not is_installed(module):
                 return Availability(False, f"it needs the module {module}", "pip install 'crossexec[relay]'")
         return Availability(True)
 
@@ -120,7 +120,8 @@ class Clients:
         )
 
 
-def _is_installed(module: str) -> bool:
+def is_installed(module: str) -> bool:
+    """Whether it can be imported, which is not done."""
     try:
         return importlib.util.find_spec(module) is not None
     except ModuleNotFoundError:

@@ -61,7 +61,7 @@ EXECUTORS: Final[dict[str, Profile]] = {
         frozenset({LOSSLESS_NAMES, SANDBOX_NAMES}),
         {},
         False,
-        {name: _own(name) for name in ("local", "docker", "wine-exec")},
+        {name: _own(name) for name in ("local", "docker", "wine-exec", "remote-local")},
     ),
     PEER: Profile(
         PEER,
