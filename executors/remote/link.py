@@ -37,6 +37,7 @@ class StreamTransport:
         self._link = link
         self.stream = stream
         self.receiver: Receiver
+        self.largest_message: int | None = link.relay.largest_message
         self.writing_paused = False
         """The receiver has been told to wait."""
 

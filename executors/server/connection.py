@@ -179,7 +179,7 @@ class Connection:
             decoded = decode_as(decode(data).params, found.method.params)
         result = found.call(decoded)
         if not isinstance(result, asyncio.Future | Coroutine):
-            self._send(encode_result(request_id, result))
+            self._send(self._fitting(request_id, encode_result(request_id, result)))
             return
         counted = 0 if method in _WAITING else len(data)
         if found.reply_bytes is not None:
@@ -217,7 +217,7 @@ class Connection:
         """Sends what *outcome* returns or raises."""
         self._working_bytes -= counted
         try:
-            reply = encode_result(request_id, outcome())
+            reply = self._fitting(request_id, encode_result(request_id, outcome()))
         except RpcError as error:
             reply = encode_error(request_id, error)
         except Exception as error:
@@ -237,6 +237,17 @@ class Connection:
     def _notify(self, message: bytes) -> None:
         if not self._lost:
             self._transport.send(message)
+
+    def _fitting(self, request_id: RequestId, reply: bytes) -> bytes:
+        """Returns *reply*, or an error where it would end the connection."""
+        largest = self._transport.largest_message
+        if largest is None or len(reply) <= largest:
+            return reply
+        refusal = internal_error(
+            f"the reply has {len(reply)} bytes: this connection carries at most {largest}; ask for less at a "
+            "time, of a file by `fs/open` and `fs/readBlock`"
+        )
+        return encode_error(request_id, refusal)
 
     def _send(self, reply: bytes) -> None:
         if self._lost:

@@ -10,7 +10,13 @@ from typing import Protocol
 
 
 class Transport(Protocol):
-    """One peer's connection, from the side that sends."""
+    """One peer's connection, from the side that sends.
+
+    :ivar largest_message: bytes; a longer message would not arrive, and ends the connection. None where
+        that is not known.
+    """
+
+    largest_message: int | None
 
     @property
     def ended_in_order(self) -> bool:

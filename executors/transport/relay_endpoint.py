@@ -81,6 +81,11 @@ class Endpoint:
         # Those that may have something to send; the first is next.
         self._ready: dict[RelayStream, None] = {}
 
+    @property
+    def largest_message(self) -> int:
+        """Bytes; who sends a longer message loses the stream."""
+        return self._limits.message_bytes
+
     def take_events(self) -> list[Event]:
         """What has happened since the last time, in order."""
         events, self._events = self._events, []

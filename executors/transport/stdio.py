@@ -58,6 +58,8 @@ class StdioTransport:
     :param line_bytes: a longer line ends the connection.
     """
 
+    largest_message: int | None = None
+
     def __init__(self, read_fd: int, write_fd: int, line_bytes: int, make_receiver: ReceiverFactory) -> None:
         self._loop = asyncio.get_running_loop()
         self._read_fd = read_fd

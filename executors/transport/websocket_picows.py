@@ -41,6 +41,8 @@ class PicowsTransport(WSListener):
     ``picows.ws_connect``.
     """
 
+    largest_message: int | None = None
+
     def __init__(self, limits: Limits, make_receiver: ReceiverFactory) -> None:
         self._limits = limits
         self._make_receiver = make_receiver

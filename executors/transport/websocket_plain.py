@@ -46,6 +46,8 @@ class PlainTransport(asyncio.Protocol, ABC):
     Either side of a connection can use it; what its handshake is, a subclass knows.
     """
 
+    largest_message: int | None = None
+
     def __init__(self, limits: Limits, protocol: Protocol, make_receiver: ReceiverFactory) -> None:
         self._limits = limits
         self._protocol = protocol

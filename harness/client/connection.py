@@ -22,7 +22,7 @@ from executors.protocol.envelope import (
 from executors.protocol.errors import ErrorCode, RpcError
 from executors.protocol.methods import Method, Notification
 from harness.client.calls import Calls, Pending
-from harness.client.errors import ConnectionLost
+from harness.client.errors import ConnectionLost, MessageTooLarge
 from harness.client.flow import ReadGate
 from harness.client.links import Link
 from harness.client.transcript import new_tap
@@ -107,6 +107,7 @@ class Connection:
         """Sends a request at once, however full the send buffer is.
 
         :raises ConnectionLost: the connection is gone, and the request was not sent.
+        :raises MessageTooLarge: nor was this one.
         """
         if self.lost is not None:
             raise ConnectionLost(self.url, self.lost.code, self.lost.reason, method.name)
@@ -181,6 +182,12 @@ class Connection:
         self._lose(*self._link.loss())
 
     def _send(self, message: bytes) -> None:
+        largest = self._link.largest_message
+        if largest is not None and len(message) > largest:
+            raise MessageTooLarge(
+                f"a message of {len(message)} bytes: the connection to {self.url} carries at most {largest}; "
+                "give a large file or input in pieces"
+            )
         if self._tap is not None:
             self._tap.sent(message)
         self._link.send(message)

@@ -18,6 +18,7 @@ __all__ = [
     "FileDenied",
     "HandleLost",
     "Interrupted",
+    "MessageTooLarge",
     "OutcomeUnknown",
     "OutputLost",
     "OutputOverflow",
@@ -133,6 +134,10 @@ class SessionLost(ConnectionLost):
 
 class BadReply(ClientError):
     """The executor's reply does not have the form that the protocol gives it."""
+
+
+class MessageTooLarge(ClientError, ValueError):
+    """A call is longer than its connection carries; it was not sent, and the connection goes on."""
 
 
 class Unsupported(ClientError):

@@ -43,6 +43,7 @@ class RelayLink:
     """
 
     def __init__(self, socket: ClientConnection, relay: HarnessRelay, make_receiver: MakeReceiver) -> None:
+        self.largest_message: int | None = relay.largest_message
         self._socket = socket
         self._relay = relay
         self._make_receiver = make_receiver

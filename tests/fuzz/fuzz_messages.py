@@ -93,6 +93,8 @@ SEEDS = [
 class PlayedTransport:
     """Keeps what is sent; the last kilobytes count as unread, so that holding back is reached."""
 
+    largest_message: int | None = None
+
     def __init__(self) -> None:
         self.sent: list[bytes] = []
         self.paused = False

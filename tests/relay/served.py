@@ -8,6 +8,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from executors.remote.credentials import Bearer, Fixed
 from executors.remote.executor import RemoteSettings, serve_remote
@@ -84,9 +85,9 @@ async def served(store: Store, folder: Path) -> AsyncIterator[Served]:
 
 
 @asynccontextmanager
-async def executor(service: Served) -> AsyncIterator[asyncio.Event]:
+async def executor(service: Served, **more: Any) -> AsyncIterator[asyncio.Event]:
     """An executor that can be reached; yields what stops it."""
-    settings = RemoteSettings(service.url, ENVIRONMENT_ID, Fixed(Bearer(service.executor_token)))
+    settings = RemoteSettings(service.url, ENVIRONMENT_ID, Fixed(Bearer(service.executor_token)), **more)
     stop, connected = asyncio.Event(), asyncio.Event()
     task = asyncio.create_task(serve_remote(settings, stop, connected.set))
     try:

@@ -14,7 +14,16 @@ import pytest
 
 from executors.transport.noise_keys import KeyPair, PublicKey
 from fixtures.wire import Wire
-from harness.client import Client, ConnectFailed, ExecutorKeyChanged, LinkOptions, SessionLost, State
+from harness.client import (
+    Client,
+    ConnectFailed,
+    ExecutorKeyChanged,
+    LinkOptions,
+    MessageTooLarge,
+    RpcError,
+    SessionLost,
+    State,
+)
 from harness.environments import make_environment, read_settings
 from harness.environments.base import Running
 from harness.environments.remote import RemoteEnvironment
@@ -98,6 +107,33 @@ async def test_single_messages_go_through_too(running: Running) -> None:
                 wire.receive(0.01)
 
     await asyncio.to_thread(talk)
+
+
+async def test_a_reply_that_is_too_long_is_an_error_and_no_end(service: Served, tmp_path: Path) -> None:
+    path = (tmp_path / "large").as_uri()
+    async with (
+        executor(service, message_bytes=100_000),
+        service.environment().start() as up,
+        up.connect() as client,
+    ):
+        for size in (1_000, 75_000, 70_000):
+            await asyncio.to_thread((tmp_path / "large").write_bytes, bytes(size))
+            if size < 75_000:
+                assert await client.files.read_file(path) == bytes(size)
+                continue
+            with pytest.raises(RpcError, match=r"has 1000\d\d bytes: .* at most 100000; .*`fs/readBlock`"):
+                await client.files.read_file(path)
+        assert client.generation == 1
+
+
+async def test_a_call_that_is_too_long_is_an_error_and_no_end(running: Running, tmp_path: Path) -> None:
+    path = (tmp_path / "large").as_uri()
+    async with running.connect() as client:
+        with pytest.raises(MessageTooLarge, match="at most 67108864; give a large file or input in pieces"):
+            await client.files.write_file(path, bytes(50 * 1024 * 1024))
+        await client.files.write_file(path, b"small")
+        assert await client.files.read_file(path) == b"small"
+        assert client.generation == 1
 
 
 @pytest.mark.parametrize("role", ["harness", "executor"])
