@@ -71,10 +71,10 @@ async def test_a_resume_that_is_never_answered() -> None:
 
 
 async def test_an_attempt_ends_when_the_session_is_given_up() -> None:
-    script = Script(session(), None)
+    script = Script(session(), None, None)
     async with fake(script.answer, greet=script.greet, recovery=QUICK, open_seconds=600) as client:
         await script.drop()
-        with pytest.raises(SessionLost, match=r"0\.5 s \(1 attempt; the last: no answer to the handshake"):
+        with pytest.raises(SessionLost, match=r"0\.5 s \(2 attempts; the last: no answer to the handshake"):
             await status(client)
 
 

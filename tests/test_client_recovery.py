@@ -72,7 +72,9 @@ def test_attempts_follow_each_other_at_the_time_of_the_policy_until_it_is_over()
         else:
             assert isinstance(step, Wait)
             now = step.until
-    assert starts == pytest.approx([100.0 + 1.1 * count for count in range(len(starts))])
+    by_the_policy = [100.0 + 1.1 * count for count in range(21)]
+    # The last but two is ended, and the last but one begun, when a tenth of the time is left.
+    assert starts == pytest.approx([*by_the_policy, 122.5, 123.6, 124.7])
     assert now == 125.0
     assert core.failure == Failure(
         None, "cut", f"not resumed within 25 s ({len(starts)} attempts; the last: refused)"
@@ -93,11 +95,44 @@ def test_a_backoff_doubles_to_its_most_times_its_jitter() -> None:
 def test_an_attempt_may_take_no_longer_than_the_session_is_given() -> None:
     core = lost(100.0)
     core.advance(100.0)
-    core.attempt_failed(2, 119.9, "slow")
-    assert core.advance(120.0) == Connect(3, 125.0)
+    core.attempt_failed(2, 122.4, "slow")
+    assert core.advance(122.5) == Connect(3, 125.0)
     assert core.advance(124.9) == Connect(3, 125.0)
     assert core.advance(125.0) is None
     assert core.state is State.FAILED
+
+
+def test_an_attempt_that_hangs_makes_way_for_a_last_one() -> None:
+    core = session(Backoff(jitter=1.5))
+    core.lost(1, 100.0, None, "cut")
+    core.advance(100.0)
+    core.attempt_failed(2, 118.0, "refused")
+    assert core.advance(118.75) == Connect(3, 122.5)
+    core.attempt_failed(3, 122.51, "no answer")
+    assert core.advance(122.51) == Connect(4, 125.0)
+    core.attempt_failed(4, 122.6, "refused")
+    assert core.advance(122.6) == Wait(125.0)
+
+
+def test_a_last_attempt_is_before_the_policy_would_have_it() -> None:
+    core = session(Every(8.0))
+    core.lost(1, 100.0, None, "cut")
+    for number, at, due in ((2, 100.0, 108.0), (3, 108.0, 116.0), (4, 116.0, 122.5)):
+        assert isinstance(core.advance(at), Connect)
+        core.attempt_failed(number, at, "refused")
+        assert core.advance(at) == Wait(due)
+
+
+def test_a_replay_that_brings_something_moves_the_last_attempt_with_the_end() -> None:
+    core = session(Every(8.0))
+    core.lost(1, 100.0, None, "cut")
+    core.advance(100.0)
+    core.attempt_failed(2, 122.5, "refused")
+    assert core.advance(122.5) == Connect(3, 125.0)
+    core.resumed(3)
+    core.progressed(3, 124.0)
+    core.lost(3, 140.0, None, "cut")
+    assert core.advance(140.0) == Wait(146.5)
 
 
 def test_a_connection_that_brought_nothing_is_not_replaced_at_once() -> None:

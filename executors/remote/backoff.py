@@ -5,13 +5,14 @@ from __future__ import annotations
 import random
 
 FIRST_SECONDS = 0.5
-MOST_SECONDS = 5.0
+MOST_SECONDS = 2.0
+"""So few that an executor is back, after an outage of 20 s, before a harness gives up its session at 25 s."""
 STABLE_SECONDS = 5.0
 """A connection that was up for less than this does not count as a success."""
 
 
 class Backoff:
-    """Gaps from 0.5 s on, doubling up to 5 s, all of them 1 to 1.5 times as long by one factor.
+    """Gaps from 0.5 s on, doubling up to 2 s, all of them 1 to 1.5 times as long by one factor.
 
     The factor is drawn once, so that many executors which were cut off together come back apart, and stay
     apart.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import ssl
+from typing import Any
 from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -44,7 +45,12 @@ class _Connect(connect):
 
 
 async def dial(
-    url: str, tls: ssl.SSLContext | None, *, ping_seconds: float | None, pong_seconds: float | None
+    url: str,
+    tls: ssl.SSLContext | None,
+    *,
+    ping_seconds: float | None,
+    pong_seconds: float | None,
+    at: tuple[str, int] | None = None,
 ) -> ClientConnection:
     """Connects to the rendezvous.
 
@@ -52,15 +58,17 @@ async def dial(
     :param tls: for wss; None for the system's certificates.
     :param ping_seconds: between two pings; None for none.
     :param pong_seconds: after which a ping without an answer ends the connection.
+    :param at: host and port to connect to instead, of whoever passes on what comes; all else goes by *url*.
     :raises DialError: there is no connection.
     """
     parts = urlsplit(url)
+    elsewhere: dict[str, Any] = {} if at is None else {"host": at[0], "port": at[1]}
     try:
         return await _Connect(
             url,
             additional_headers={"X-Request-ID": f"req_{secrets.token_hex(16)}"},
             # A proxy of the system's is for what is elsewhere.
-            proxy=None if is_loopback(parts.hostname or "") else True,
+            proxy=None if at or is_loopback(parts.hostname or "") else True,
             ssl=(tls or True) if parts.scheme == "wss" else None,
             compression=None,
             open_timeout=CONNECT_SECONDS,
@@ -70,6 +78,7 @@ async def dial(
             max_size=MAX_FRAME_BYTES,
             write_limit=_SOCKET_HIGH_WATER,
             logger=_silent,
+            **elsewhere,
         )
     except InvalidStatus as error:
         status = int(error.response.status_code)

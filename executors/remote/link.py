@@ -17,9 +17,9 @@ from executors.transport.base import Receiver, ReceiverFactory
 from executors.transport.relay_endpoint import Ended, Event, Opened, Readable, RelayStream
 from executors.transport.relay_executor import ExecutorRelay, Failed, Pending, Validate, Verdict, Withdrawn
 
-PING_SECONDS = 30.0
-PONG_SECONDS = 30.0
-"""A rendezvous that leaves a ping unanswered for so long is dead."""
+PING_SECONDS = 10.0
+PONG_SECONDS = 10.0
+"""A rendezvous that leaves a ping unanswered for so long is dead. A harness gives up a session after 25 s."""
 _GOING_AWAY = 1001
 _UNSUPPORTED_DATA = 1003
 _FRAMES_A_TURN = 8

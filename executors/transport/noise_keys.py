@@ -97,8 +97,8 @@ class PublicKey:
 
     @property
     def fingerprint(self) -> str:
-        """The first 16 hexadecimal digits of a SHA-256 over both keys, for people."""
-        return hashlib.sha256(self.x25519 + self.mlkem768).hexdigest()[:16]
+        """The first 32 hexadecimal digits of a SHA-256 over both keys; no other keys have the same."""
+        return hashlib.sha256(self.x25519 + self.mlkem768).hexdigest()[:32]
 
     def encapsulate(self) -> Encapsulation:
         """A fresh secret that only the owner of this key can find from the ciphertext."""

@@ -39,6 +39,9 @@ _GOING_AWAY: Final = 1001
 # RFC 6455 section 7.4.1: each blames one side for what it is. Not 1009: the message that was too big need
 # not be sent again.
 _BLAMES: Final = frozenset((1002, 1003, 1007, 1008, 1010))
+# Of the time until it gives up. By the policy alone there may be none for long before that: with a Backoff,
+# and its jitter at 1.5, none after 18.8 s of 25 s.
+_LAST_PART: Final = 0.1
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,9 @@ class Every:
 @dataclass(frozen=True)
 class Backoff:
     """Twice the time after each failure; for what many share, such as a registry.
+
+    An outage of 20 s is survived whatever the jitter, since a last attempt is made when a tenth of the time
+    is left: see :class:`Recovery`.
 
     :ivar jitter: a factor from 1 to 1.5, drawn once for a session, so that not all come at once.
     """
@@ -167,6 +173,9 @@ class Recovery:
     Connections and attempts to get one are numbered from 1 on. What is told of any but the newest changes
     nothing: it is over for this session, whenever word of it comes.
 
+    When a tenth of the time is left, a last attempt begins, if none has in that tenth; one that waits for an
+    answer until then ends for that.
+
     :param policy: the time between attempts.
     :param give_up_seconds: see :class:`RecoveryOptions`.
     :param attempt_seconds: that one attempt may take.
@@ -203,6 +212,7 @@ class Recovery:
         self._give_up_at = 0.0
         self._due = 0.0
         self._attempt_until = 0.0
+        self._attempt_at = 0.0
 
     # Starts
 
@@ -241,6 +251,7 @@ class Recovery:
             self.lost_at = now
             self._code, self._reason, self._last = code, reason, ""
             self._give_up_at = now + self._give_up_seconds
+            self._attempt_at = now
             self._due = now if useful else now + self._policy.delay(1)
             if not self._resumable:
                 self._fail("it ends with its connection")
@@ -317,10 +328,21 @@ class Recovery:
             self._phase = _Phase.CONNECTING
             self.number += 1
             self.attempts += 1
-            self._attempt_until = min(now + self._attempt_seconds, self._give_up_at)
+            self._attempt_at = now
+            ends = self._give_up_at if self._is_last else self._last_at
+            self._attempt_until = min(now + self._attempt_seconds, ends)
         if self._phase is _Phase.CONNECTING:
             return Connect(self.number, self._attempt_until)
         return Replay(self.number, self._give_up_at)
+
+    @property
+    def _last_at(self) -> float:
+        return self._give_up_at - _LAST_PART * self._give_up_seconds
+
+    @property
+    def _is_last(self) -> bool:
+        """Whether the newest attempt has begun in the last part of the time."""
+        return self._attempt_at >= self._last_at
 
     def _is_connecting(self, number: int) -> bool:
         is_newest = self.state is State.RECOVERING and number == self.number
@@ -333,6 +355,8 @@ class Recovery:
     def _retry(self, now: float, why: str) -> None:
         self._last = why
         self._due = now + self._policy.delay(self.attempts)
+        if not self._is_last:
+            self._due = min(self._due, max(now, self._last_at))
         self._phase = _Phase.WAITING
 
     def _end_if_final(self, code: int | None) -> None:

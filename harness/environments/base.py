@@ -14,10 +14,31 @@ from executors.protocol.environment import EnvironmentInfo
 from executors.protocol.path_uri import PathUri
 from harness.cleaning import Cleaned
 from harness.client import Client, ClientError, RpcError, connect
-from harness.client.session import OpenLink
+from harness.client.links import Link, LinkOptions, MakeReceiver
 from harness.progress import Progress
 
 OpenClient = Callable[[str], AbstractAsyncContextManager[Client]]
+
+
+class RelayedLinks(Protocol):
+    """Opens links to an executor that nobody can connect to; an :data:`harness.client.session.OpenLink`.
+
+    :ivar rendezvous: where the last one was dialled: ``ws://HOST:PORT`` or ``wss://…``.
+    """
+
+    async def __call__(self, make_receiver: MakeReceiver, /) -> Link: ...
+
+    @property
+    def rendezvous(self) -> str: ...
+
+    def through(
+        self, redirect: Callable[[str], tuple[str, int]], options: LinkOptions | None = None
+    ) -> RelayedLinks:
+        """The same by way of somebody who stands before the rendezvous.
+
+        :param redirect: which host and port to connect to, given the rendezvous as above.
+        :param options: other ones than before.
+        """
 
 
 class EnvironmentFailed(ClientError):
@@ -109,7 +130,7 @@ class Running:
     log: Path | None = None
     host_view: HostView | None = None
     has_ended: Callable[[], bool] = field(default=_never, repr=False)
-    open_link: OpenLink | None = field(default=None, repr=False)
+    open_link: RelayedLinks | None = field(default=None, repr=False)
 
     @property
     def platform(self) -> str:
@@ -177,7 +198,7 @@ async def running(
     log: Path | None = None,
     host_view: HostView | None = None,
     has_ended: Callable[[], bool] = _never,
-    open_link: OpenLink | None = None,
+    open_link: RelayedLinks | None = None,
     is_discarded: bool = False,
 ) -> AsyncIterator[Running]:
     """Makes the workspace of an executor that is up, and removes it at the end.

@@ -10,9 +10,16 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from executors.remote.credentials import CredentialError, check_registry_url
 from harness.client import Client, connect
-from harness.client.links import Link, LinkOptions, MakeReceiver
+from harness.client.links import LinkOptions
 from harness.client.recovery import Backoff
-from harness.environments.base import Availability, Environment, EnvironmentFailed, Running, running
+from harness.environments.base import (
+    Availability,
+    Environment,
+    EnvironmentFailed,
+    RelayedLinks,
+    Running,
+    running,
+)
 from harness.remote.options import OPTIONS, PREFIX, RemoteOptions
 
 _MODULES = ("cryptography", "google.protobuf")
@@ -86,7 +93,10 @@ class RemoteEnvironment(Environment):
 
 
 class Clients:
-    """Makes clients, all of the same executor; see :data:`harness.environments.base.OpenClient`."""
+    """Makes clients, all of the same executor; see :data:`harness.environments.base.OpenClient`.
+
+    :ivar open_link: makes single connections to it.
+    """
 
     def __init__(
         self,
@@ -96,7 +106,7 @@ class Clients:
         link_options: LinkOptions,
         tls: ssl.SSLContext | None,
     ) -> None:
-        from harness.remote.opener import RemoteOpener
+        from harness.remote.opener import RemoteLinks, RemoteOpener
         from harness.remote.registry import HarnessRegistry
 
         assert options.registry is not None
@@ -104,11 +114,8 @@ class Clients:
         registry = HarnessRegistry(base_url, environment_id, options.credential(), tls)
         self._url = url
         self._link_options = link_options
-        self._opener = RemoteOpener(url, registry, accept_new_key=options.accept_new_key, tls=tls)
-
-    async def open_link(self, make_receiver: MakeReceiver) -> Link:
-        """See :data:`harness.client.session.OpenLink`."""
-        return await self._opener.open(make_receiver, self._link_options)
+        opener = RemoteOpener(url, registry, accept_new_key=options.accept_new_key, pin=options.pin, tls=tls)
+        self.open_link: RelayedLinks = RemoteLinks(opener, link_options)
 
     def __call__(self, client_name: str) -> AbstractAsyncContextManager[Client]:
         return connect(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +24,7 @@ TOKEN_VARIABLE: Final = "CROSSEXEC_REMOTE_TOKEN"
 PREFIX: Final = "remote:"
 """Of the name of an environment; the environment's id follows."""
 _YES: Final = ("1", "yes", "true", "on")
+_FINGERPRINT: Final = re.compile("[0-9a-f]{32}")
 _NO: Final = ("", "0", "no", "false", "off")
 
 _option = partial(Option, "remote")
@@ -46,6 +48,12 @@ OPTIONS: Final = (
         "yes|no",
         "whether the executor may have another key than when it was first reached (default: no)",
     ),
+    _option(
+        "pin",
+        "FINGERPRINT",
+        "take the executor with this key alone, as it tells when it starts (default: the one that the "
+        "registry names first)",
+    ),
 )
 
 
@@ -57,12 +65,14 @@ class RemoteOptions:
     :ivar token_file: holds the credential; None for the variable.
     :ivar allow_registry: hosts, besides this machine.
     :ivar accept_new_key: go on with an executor that has another key than the first time.
+    :ivar pin: fingerprint of the only key that is taken; None for any first one.
     """
 
     registry: str | None = None
     token_file: Path | None = None
     allow_registry: frozenset[str] = frozenset()
     accept_new_key: bool = False
+    pin: str | None = None
 
     def credential(self) -> CredentialSource:
         """:raises CredentialError: there is none."""
@@ -90,10 +100,16 @@ def remote_options(chosen: Mapping[str, str | None] | None = None) -> RemoteOpti
     accept = texts["accept-new-key"].lower()
     if accept not in (*_YES, *_NO):
         raise ValueError(f"--remote-accept-new-key {accept}: give yes or no")
+    pin = texts["pin"].strip().lower()
+    if pin and not _FINGERPRINT.fullmatch(pin):
+        raise ValueError(f"--remote-pin {pin[:80]}: give the 32 hexadecimal digits that the executor tells")
+    if pin and accept in _YES:
+        raise ValueError("--remote-pin and --remote-accept-new-key=yes: give one of them")
     hosts = f"{texts['allow-registry']},{os.environ.get(HOSTS_VARIABLE, '')}".split(",")
     return RemoteOptions(
         registry=texts["registry"] or None,
         token_file=Path(texts["token-file"]) if texts["token-file"] else None,
         allow_registry=frozenset(each.strip() for each in hosts) - {""},
         accept_new_key=accept in _YES,
+        pin=pin or None,
     )
