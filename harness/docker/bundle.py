@@ -30,6 +30,8 @@ from harness.sources import ExecutorSources
 PACKAGES: Final = "/opt/crossexec/packages"
 EXECUTOR: Final = "/opt/crossexec/executor"
 _ROOTS: Final = ("msgspec", "websockets")
+# Of the extra "relay".
+_RELAY: Final = ("cryptography", "protobuf")
 _FAST: Final = tuple(speed_up.name for speed_up in SPEED_UPS)
 _COMPILE_SECONDS: Final = 300.0
 
@@ -46,23 +48,29 @@ class Bundle:
     executor: Path
 
     def archive(self) -> bytes:
-        """Returns a tar file of the folders ``packages`` and ``executor`` and of what works beside them."""
+        """Returns a tar file of the folders ``packages`` and ``executor`` and of what works beside them; 8
+        bytes with its size come first."""
         data = io.BytesIO()
         with tarfile.open(fileobj=data, mode="w") as tar:
             tar.add(self.packages, "packages", filter=_anonymous)
             tar.add(self.executor, "executor", filter=_anonymous)
             tar.add(INSIDE, INSIDE.name, filter=_anonymous)
-        return data.getvalue()
+        content = data.getvalue()
+        return len(content).to_bytes(8, "big") + content
 
 
 def names_of_bundles(pythons: Iterable[tuple[TargetPython, str]]) -> set[str]:
-    """Returns the names in the cache of what fits each Python, compiled in the image beside it or nowhere.
+    """Returns the names in the cache of what fits each Python, compiled in the image beside it or nowhere,
+    with and without the relay.
 
     :raises DockerFailed: the executor's packages are not installed here.
     """
-    pins, sources = _pins(), ExecutorSources()
+    sets, sources = [_pins()], ExecutorSources()
+    with suppress(DockerFailed):  # The relay's packages are not installed here: nobody makes such a bundle.
+        sets.append(_pins(relay=True))
     return {
         name
+        for pins in sets
         for python, image in pythons
         for compiled in (image, "")
         for name in _names(python, compiled, pins, sources)
@@ -78,14 +86,20 @@ def _names(python: TargetPython, compiled: str, pins: _Pins, sources: ExecutorSo
 
 @contextmanager
 def bundle_of(
-    python: TargetPython, cache: Path, progress: Progress, workshop: Workshop | None
+    python: TargetPython,
+    cache: Path,
+    progress: Progress,
+    workshop: Workshop | None,
+    *,
+    relay: bool = False,
 ) -> Iterator[Bundle]:
     """What fits *python*, which stays as long as the context lasts; makes in the *cache* what is not there.
 
     :param workshop: compiles it; without, the target does at each start.
+    :param relay: with what an executor needs that dials out.
     :raises DockerFailed: the packages cannot be had.
     """
-    pins = _pins()
+    pins = _pins(relay=relay)
     sources = ExecutorSources()
     names = _names(python, "" if workshop is None else workshop.image, pins, sources)
 
@@ -149,10 +163,10 @@ class _Pins:
     fast: list[str]
 
 
-def _pins() -> _Pins:
+def _pins(*, relay: bool = False) -> _Pins:
     """:raises DockerFailed: a package that the executor needs is not installed here."""
     try:
-        needed = _with_requirements(_ROOTS)
+        needed = _with_requirements((*_ROOTS, *_RELAY) if relay else _ROOTS)
     except PackageNotFoundError as error:
         raise DockerFailed(f"a package of the executor is not installed here: {error}") from error
     fast: list[str] = []

@@ -57,11 +57,13 @@ def compile_all(folder: str) -> int:
     return 0
 
 
-def unpack_and_serve() -> int:
-    """Runs the executor that comes over standard input: 8 bytes of size, a tar file, nothing until the end.
+def unpack_and_serve(*way: str) -> int:
+    """Runs the executor that comes over standard input: 8 bytes of size, a tar file, then what the executor
+    reads, if *way* says so, and nothing until the end.
 
     It and the temporary files of what it runs are in one folder, which goes at the end; folders of
-    executors that were killed go at the start.
+    executors that were killed go at the start. *way* are the options that say how it is reached; without, it
+    listens on a socket.
     """
     parent = tempfile.gettempdir()
     _remove_dead(parent)
@@ -79,7 +81,8 @@ def unpack_and_serve() -> int:
         sys.path[:0] = [os.path.join(folder, "executor"), os.path.join(folder, "packages")]
         from executors.command import main
 
-        return main(["--listen", "unix://" + os.path.join(folder, "socket"), "--exit-with-parent"])
+        listen = ("--listen", "unix://" + os.path.join(folder, "socket"))
+        return main([*(way or listen), "--exit-with-parent"])
     finally:
         shutil.rmtree(folder)
 

@@ -21,6 +21,7 @@ from harness.docker.options import DockerOptions
 from harness.docker.stream import FirstLine, Stream
 from harness.docker.target import TargetPython, find_python, host_user, probe_command, probe_image
 from harness.progress import SILENT, Progress
+from harness.remote.dial_out import DialOut
 
 SOCKETS: Final = "/run/crossexec"
 _PORT: Final = 7040
@@ -31,9 +32,9 @@ _PROBE_SECONDS: Final = 30.0
 
 @dataclass(frozen=True)
 class Launched:
-    """An executor that listens.
+    """An executor that listens or has dialled out.
 
-    :ivar url: where it is reached from here.
+    :ivar url: where it is reached from here; ``remote:ID`` if it has dialled out.
     :ivar log: the local file with its standard error.
     :ivar has_ended: whether it is known to run no more.
     """
@@ -62,9 +63,12 @@ class _Found:
 
 
 @contextmanager
-def image_parts(daemon: Daemon, options: DockerOptions, cache: Path, progress: Progress) -> Iterator[Parts]:
+def image_parts(
+    daemon: Daemon, options: DockerOptions, cache: Path, progress: Progress, *, relay: bool = False
+) -> Iterator[Parts]:
     """All that a container is made of, kept as long as the context lasts; makes or fetches what is not there.
 
+    :param relay: with what an executor needs that dials out.
     :raises DockerFailed: something cannot be had.
     """
     image = ensure_image(daemon, options.image, cache, progress)
@@ -73,19 +77,22 @@ def image_parts(daemon: Daemon, options: DockerOptions, cache: Path, progress: P
     is_mounted = daemon.shares_files and not daemon.maps_users and (os.getuid() in (0, uid_of(user)))
     python = probe_image(daemon, image, user, cache)
     workshop = bundle.Workshop(daemon, image) if is_mounted else None
-    with bundle.bundle_of(python, cache, progress, workshop) as made:
+    with bundle.bundle_of(python, cache, progress, workshop, relay=relay) as made:
         yield Parts(image, python, made, user, is_mounted)
 
 
 @contextmanager
-def launched(daemon: Daemon, options: DockerOptions, cache: Path) -> Iterator[Launched]:
+def launched(
+    daemon: Daemon, options: DockerOptions, cache: Path, dial_out: DialOut | None = None
+) -> Iterator[Launched]:
     """An executor in a container of its own, which is removed at the end.
 
+    :param dial_out: it is reached so; the container must have this machine's network then.
     :raises DockerFailed: it did not come up.
     """
-    with image_parts(daemon, options, cache, SILENT) as parts:
+    with image_parts(daemon, options, cache, SILENT, relay=dial_out is not None) as parts:
         launch = _mounted if parts.is_mounted else _carried
-        with run_folder() as folder, launch(daemon, options, parts, folder) as (url, id):
+        with run_folder() as folder, launch(daemon, options, parts, folder, dial_out) as (url, id):
             facts = {
                 "container": id[:12],
                 "image": options.image or default_tag(),
@@ -143,71 +150,84 @@ def container_parts(
 
 
 @contextmanager
-def _mounted(daemon: Daemon, options: DockerOptions, parts: Parts, folder: Path) -> Iterator[tuple[str, str]]:
-    """The bundle is mounted, and so is the folder of the socket; over TCP where there is a network."""
+def _mounted(
+    daemon: Daemon, options: DockerOptions, parts: Parts, folder: Path, dial_out: DialOut | None
+) -> Iterator[tuple[str, str]]:
+    """The bundle is mounted, and so is the folder of the socket; over TCP where there is a network; neither if the
+    executor dials out."""
     mounts = {bundle.PACKAGES: parts.bundle.packages, bundle.EXECUTOR: parts.bundle.executor}
     sockets = folder / "s"
     ports = []
-    if options.network == "none":
+    listen = "ws://127.0.0.1:0"
+    has_told = dial_out is not None or options.network == "host"
+    if not has_told and options.network == "none":
         sockets.mkdir(mode=0o700)
         if os.getuid() == 0:
             os.chown(sockets, uid_of(parts.user), gid_of(parts.user))
         mounts[SOCKETS] = sockets
         listen = unix.format_url(f"{SOCKETS}/e")
-    elif options.network == "host":
-        listen = "ws://127.0.0.1:0"
-    else:
+    elif not has_told:
         listen = f"ws://0.0.0.0:{_PORT}"
         ports.append(_PORT)
-    command = parts.python.serve_command(bundle.PACKAGES, bundle.EXECUTOR, listen)
+    way = ["--listen", listen] if dial_out is None else dial_out.arguments
+    command = parts.python.serve_command(bundle.PACKAGES, bundle.EXECUTOR, way)
     plan = Plan(
         parts.image, command, parts.user, options, mounts, frozenset({SOCKETS}), ports, remove_at_end=True
     )
     with (
         containers.created(daemon, plan) as id,
         started(
-            containers.attach(daemon, id), folder / "executor.log", b"", lambda: containers.start(daemon, id)
+            containers.attach(daemon, id),
+            folder / "executor.log",
+            b"" if dial_out is None else dial_out.input,
+            lambda: containers.start(daemon, id),
         ) as inner,
     ):
-        if options.network == "none":
-            yield unix.format_url(str(sockets / "e")), id
-        elif options.network == "host":
+        if has_told:
             yield inner, id
+        elif options.network == "none":
+            yield unix.format_url(str(sockets / "e")), id
         else:
             yield f"ws://127.0.0.1:{_published(daemon, id)}", id
 
 
 @contextmanager
-def _carried(daemon: Daemon, options: DockerOptions, parts: Parts, folder: Path) -> Iterator[tuple[str, str]]:
-    """The bundle goes in over the standard input, and connections by programs that run inside."""
-    plan = Plan(
-        parts.image, parts.python.command("unpack_and_serve"), parts.user, options, remove_at_end=True
-    )
+def _carried(
+    daemon: Daemon, options: DockerOptions, parts: Parts, folder: Path, dial_out: DialOut | None
+) -> Iterator[tuple[str, str]]:
+    """The bundle goes in over the standard input, and connections by programs that run inside, unless the
+    executor dials out."""
+    way = () if dial_out is None else dial_out.arguments
+    command = parts.python.command("unpack_and_serve", *way)
+    plan = Plan(parts.image, command, parts.user, options, remove_at_end=True)
     with (
         containers.created(daemon, plan) as id,
         started(
             containers.attach(daemon, id),
             folder / "executor.log",
-            parts.bundle.archive(),
+            parts.bundle.archive() + (b"" if dial_out is None else dial_out.input),
             lambda: containers.start(daemon, id),
         ) as inner,
-        _relay_to(daemon, id, parts.python, parts.user, inner, folder) as url,
     ):
-        yield url, id
+        if dial_out is not None:
+            yield inner, id
+            return
+        with _relay_to(daemon, id, parts.python, parts.user, inner, folder) as url:
+            yield url, id
 
 
 @contextmanager
 def started(
     taken: Any,
     log: Path,
-    archive: bytes,
+    sent: bytes,
     start: Callable[[], None] = lambda: None,
     ended: Callable[[], object] = lambda: None,
 ) -> Iterator[str]:
-    """Waits until the executor says where it listens; yields that. Ends its input afterwards, and waits.
+    """Waits until the executor says how it is reached; yields that. Ends its input afterwards, and waits.
 
     :param taken: its streams.
-    :param archive: to be sent first, after its size; nothing if it is empty.
+    :param sent: what its input begins with.
     :param start: starts it, if it is not.
     :param ended: called in another thread once its outputs have ended.
     :raises DockerFailed: it did not come up, or does not end.
@@ -222,12 +242,12 @@ def started(
         stream = Stream(taken, line.feed, errors.write, end)
         try:
             start()
-            if archive:
+            if sent:
                 # When it has ended already, its words say more than this error.
                 with suppress(OSError):
-                    stream.send(len(archive).to_bytes(8, "big") + archive)
+                    stream.send(sent)
             url = line.wait(_START_SECONDS)
-            if urlsplit(url).scheme not in ("unix", "ws"):
+            if urlsplit(url).scheme not in ("unix", "ws", "remote"):
                 stream.wait_for_end(1.0)
                 said = log.read_text(errors="replace")[-2000:].strip()
                 raise DockerFailed(

@@ -52,11 +52,14 @@ class TargetPython:
         """Returns what runs a function of :mod:`harness.docker.inside` there."""
         return [self.program, *_FLAGS, "-c", INSIDE.read_text("utf-8"), function, *arguments]
 
-    def serve_command(self, packages: str, executor: str, listen: str) -> list[str]:
-        """Returns what runs the executor from folders that are there; it ends with its standard input."""
+    def serve_command(self, packages: str, executor: str, way: Iterable[str]) -> list[str]:
+        """Returns what runs the executor from folders that are there; it ends with its standard input.
+
+        :param way: the options that say how it is reached.
+        """
         return [
             *(self.program, *_FLAGS, "-c", _SERVE, executor, packages),
-            *("--listen", listen, "--exit-with-parent"),
+            *(*way, "--exit-with-parent"),
         ]
 
     def relay_command(self, folder: str, socket: str) -> list[str]:

@@ -57,11 +57,27 @@ def _remote_local(settings: Settings) -> Environment:
     return RelayedEnvironment(LocalEnvironment())
 
 
+def _remote_docker(settings: Settings) -> Environment:
+    from harness.environments.docker import DockerEnvironment
+    from harness.environments.relayed import RelayedEnvironment
+
+    return RelayedEnvironment(DockerEnvironment(settings.docker))
+
+
+def _remote_wine_exec(settings: Settings) -> Environment:
+    from harness.environments.relayed import RelayedEnvironment
+    from harness.environments.wine import WineEnvironment
+
+    return RelayedEnvironment(WineEnvironment(settings))
+
+
 ENVIRONMENTS: dict[str, Callable[[Settings], Environment]] = {
     "local": _local,
     "docker": _docker,
     "wine-exec": _wine_exec,
     "remote-local": _remote_local,
+    "remote-docker": _remote_docker,
+    "remote-wine-exec": _remote_wine_exec,
 }
 """The environments that have a name of their own; what makes one costs nothing and starts nothing."""
 

@@ -4,30 +4,31 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from harness.cache import cache_folder
 from harness.cleaning import Cleaned
-from harness.docker import caches
+from harness.docker import caches, launch
 from harness.docker.daemon import INSTALL, START, open_daemon
 from harness.docker.errors import DockerFailed
-from harness.docker.launch import Launched, attached, container_parts, image_parts, launched
 from harness.docker.leftovers import remove_leftovers
 from harness.docker.options import DockerOptions, docker_options
-from harness.environments.base import Availability, Environment, EnvironmentFailed, Running, running
+from harness.environments.base import Availability, EnvironmentFailed
 from harness.environments.blocking import in_thread
+from harness.environments.place import DialOut, Launched, Place
 from harness.progress import Progress
 
 _LOG_TAIL_BYTES: Final = 4000
 
 
-class DockerEnvironment(Environment):
+class DockerEnvironment(Place):
     """Runs the executor in a container of its own, which ends with this process whatever ends it.
 
     The container has no network, no capabilities, a root that is read only, and limits; see
     :class:`DockerOptions` for what can be lifted. With ``options.container`` it runs in that container
-    instead, which is left as it was.
+    instead, which is left as it was. To dial out, it has this machine's network, in a container of its own.
 
     :param options: by default what environment variables say.
     :raises ValueError: the environment variables say what cannot be meant.
@@ -53,9 +54,27 @@ class DockerEnvironment(Environment):
 
     def prepare(self, progress: Progress) -> None:
         with _errors(), open_daemon() as daemon:
-            parts = image_parts if self._options.container is None else container_parts
+            parts = launch.image_parts if self._options.container is None else launch.container_parts
             with parts(daemon, self._options, docker_cache(), progress):
                 pass
+
+    def available_to_dial_out(self) -> Availability:
+        name = self._options.container
+        if name is not None:
+            return Availability(
+                False,
+                f"no executor that dials out is run in a container that is there, such as {name}",
+                "leave out --docker-container",
+            )
+        return self.available()
+
+    def prepare_to_dial_out(self, progress: Progress) -> None:
+        with (
+            _errors(),
+            open_daemon() as daemon,
+            launch.image_parts(daemon, self._options, docker_cache(), progress, relay=True),
+        ):
+            pass
 
     def clean(self) -> list[str]:
         with _errors(), open_daemon() as daemon:
@@ -69,31 +88,36 @@ class DockerEnvironment(Environment):
         return caches.in_use(docker_cache())
 
     @asynccontextmanager
-    async def start(self) -> AsyncIterator[Running]:
+    async def launch(self, dial_out: DialOut | None = None) -> AsyncIterator[Launched]:
         with _errors():
-            async with in_thread(self._launched()) as up:
+            async with in_thread(self._launched(dial_out)) as up:
                 try:
-                    async with running(
-                        self.name,
+                    yield Launched(
                         up.url,
-                        is_remote=True,
-                        log=up.log,
-                        facts=up.facts,
+                        up.log,
+                        up.facts,
                         has_ended=up.has_ended,
                         is_discarded=self.is_discarded,
-                    ) as found:
-                        yield found
+                    )
                 except Exception as error:
                     error.add_note(f"executor in {up.facts['container']}: {_tail(up.log)}")
                     raise
 
     @contextmanager
-    def _launched(self) -> Iterator[Launched]:
+    def _launched(self, dial_out: DialOut | None) -> Iterator[launch.Launched]:
+        options, cache = self._options, docker_cache()
         with open_daemon() as daemon:
             remove_leftovers(daemon)
-            launch = attached if self._options.container is not None else launched
-            with caches.images_in_use(docker_cache()), launch(daemon, self._options, docker_cache()) as up:
-                yield up
+            with caches.images_in_use(cache):
+                if dial_out is not None:
+                    with launch.launched(daemon, replace(options, network="host"), cache, dial_out) as up:
+                        yield up
+                elif options.container is not None:
+                    with launch.attached(daemon, options, cache) as up:
+                        yield up
+                else:
+                    with launch.launched(daemon, options, cache) as up:
+                        yield up
 
 
 def docker_cache() -> Path:

@@ -52,6 +52,11 @@ class LocalEnvironment(Place):
     def available(self) -> Availability:
         return Availability(True)
 
+    def available_to_dial_out(self) -> Availability:
+        if self._given is None:
+            return Availability(True)
+        return Availability(False, f"{self._given[0]!r} is not known to dial out", "leave out the command")
+
     @asynccontextmanager
     async def launch(self, dial_out: DialOut | None = None) -> AsyncIterator[Launched]:
         command, input = self._command(dial_out)
@@ -64,7 +69,7 @@ class LocalEnvironment(Place):
     def _command(self, dial_out: DialOut | None) -> tuple[list[str], bytes]:
         if self._given is not None:
             if dial_out is not None:
-                raise EnvironmentFailed(f"{self._given!r} cannot be told to dial out")
+                raise EnvironmentFailed(str(self.available_to_dial_out()))
             return [*self._given, *self._arguments], b""
         way = _LISTEN if dial_out is None else dial_out.arguments
         input = b"" if dial_out is None else dial_out.input

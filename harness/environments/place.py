@@ -7,37 +7,26 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from harness.client.session import OpenLink
-from harness.environments.base import Environment, HostView, OpenClient, Running, running
+from harness.environments.base import Availability, Environment, HostView, OpenClient, Running, running
+from harness.progress import Progress
+from harness.remote.dial_out import DialOut
+
+__all__ = ["REMOTE", "DialOut", "Launched", "Place", "place_of", "working"]
+
+REMOTE: Final = "remote-"
+"""What the name of an environment begins with whose executor dials out; that of its place follows."""
+
+
+def place_of(name: str) -> str:
+    """Returns the name of the environment where the executor of the environment *name* runs."""
+    return name.removeprefix(REMOTE)
 
 
 def _never() -> bool:
     return False
-
-
-@dataclass(frozen=True)
-class DialOut:
-    """What an executor is told that dials out instead of listening.
-
-    :ivar registry: URL of the registry; on this machine.
-    :ivar environment_id: the environment to be.
-    :ivar credential: for the registry.
-    """
-
-    registry: str
-    environment_id: str
-    credential: str = field(repr=False)
-
-    @property
-    def arguments(self) -> list[str]:
-        """Of the executor's command line, instead of ``--listen`` and its URL."""
-        return ["--remote", self.registry, "--environment-id", self.environment_id, "--credential-stdin"]
-
-    @property
-    def input(self) -> bytes:
-        """What its standard input begins with."""
-        return self.credential.encode() + b"\n"
 
 
 @dataclass(frozen=True)
@@ -72,6 +61,17 @@ class Place(Environment):
         :param dial_out: it can be reached once it has registered; None to have it listen.
         :raises EnvironmentFailed: it did not come up.
         """
+
+    def available_to_dial_out(self) -> Availability:
+        """As :meth:`available`, for an executor that is told to dial out."""
+        return self.available()
+
+    def prepare_to_dial_out(self, progress: Progress) -> None:
+        """As :meth:`prepare`, for an executor that is told to dial out: it needs more packages.
+
+        :raises EnvironmentFailed: something could not be made.
+        """
+        self.prepare(progress)
 
     @asynccontextmanager
     async def start(self) -> AsyncIterator[Running]:

@@ -18,7 +18,7 @@ from harness.cleaning import Cleaned
 from harness.client.links import LinkOptions
 from harness.environments.base import Availability, Environment, EnvironmentFailed, Running
 from harness.environments.child import start_child
-from harness.environments.place import DialOut, Place, working
+from harness.environments.place import REMOTE, DialOut, Place, working
 from harness.environments.remote import RemoteEnvironment, is_installed
 from harness.progress import Progress
 from harness.remote.options import RemoteOptions
@@ -67,7 +67,7 @@ class RelayedEnvironment(Environment):
     def __init__(
         self, place: Place, *, front: Front | None = None, link_options: LinkOptions | None = None
     ) -> None:
-        self.name = f"remote-{place.name}"
+        self.name = REMOTE + place.name
         self._place = place
         self._front = front
         self._link_options = link_options
@@ -78,10 +78,10 @@ class RelayedEnvironment(Environment):
                 return Availability(
                     False, f"it needs the module {module}", "pip install 'crossexec[rendezvous]'"
                 )
-        return self._place.available()
+        return self._place.available_to_dial_out()
 
     def prepare(self, progress: Progress) -> None:
-        self._place.prepare(progress)
+        self._place.prepare_to_dial_out(progress)
 
     def clean(self) -> list[str]:
         return self._place.clean()

@@ -24,6 +24,8 @@ OWN: Final = "python"
 PEER: Final = "codex"
 """Name of the released exec-server of the npm package ``@openai/codex``."""
 
+_OWN_PLACES: Final = ("local", "docker", "wine-exec", "remote-local", "remote-docker", "remote-wine-exec")
+
 # What only one environment needs is loaded with it.
 
 
@@ -61,7 +63,7 @@ EXECUTORS: Final[dict[str, Profile]] = {
         frozenset({LOSSLESS_NAMES, SANDBOX_NAMES}),
         {},
         False,
-        {name: _own(name) for name in ("local", "docker", "wine-exec", "remote-local")},
+        {name: _own(name) for name in _OWN_PLACES},
     ),
     PEER: Profile(
         PEER,

@@ -28,6 +28,7 @@ from harness.docker.launch import (
 from harness.docker.leftovers import remove_leftovers
 from harness.environments.base import Availability, Running
 from harness.environments.docker import DockerEnvironment, docker_cache
+from harness.environments.place import DialOut
 from harness.executor_kinds.codex import program
 from harness.executor_kinds.codex.checks import available, check_version, failures_told
 from harness.executor_kinds.codex.local import GUARD, runs_here
@@ -79,7 +80,9 @@ class CodexDocker(DockerEnvironment):
                 yield check_version(up)
 
     @contextmanager
-    def _launched(self) -> Iterator[Launched]:
+    def _launched(self, dial_out: DialOut | None) -> Iterator[Launched]:
+        if dial_out is not None:
+            raise DockerFailed("the released exec-server is not told to dial out from a container")
         cache = docker_cache()
         with open_daemon() as daemon:
             remove_leftovers(daemon)
