@@ -153,8 +153,7 @@ def container_parts(
 def _mounted(
     daemon: Daemon, options: DockerOptions, parts: Parts, folder: Path, dial_out: DialOut | None
 ) -> Iterator[tuple[str, str]]:
-    """The bundle is mounted, and so is the folder of the socket; over TCP where there is a network; neither if the
-    executor dials out."""
+    """The bundle is mounted, and the folder of the socket if the executor listens and there is no network."""
     mounts = {bundle.PACKAGES: parts.bundle.packages, bundle.EXECUTOR: parts.bundle.executor}
     sockets = folder / "s"
     ports = []

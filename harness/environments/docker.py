@@ -10,9 +10,11 @@ from typing import Final
 
 from harness.cache import cache_folder
 from harness.cleaning import Cleaned
-from harness.docker import caches, launch
+from harness.docker import caches
 from harness.docker.daemon import INSTALL, START, open_daemon
 from harness.docker.errors import DockerFailed
+from harness.docker.launch import Launched as Contained
+from harness.docker.launch import attached, container_parts, image_parts, launched
 from harness.docker.leftovers import remove_leftovers
 from harness.docker.options import DockerOptions, docker_options
 from harness.environments.base import Availability, EnvironmentFailed
@@ -54,7 +56,7 @@ class DockerEnvironment(Place):
 
     def prepare(self, progress: Progress) -> None:
         with _errors(), open_daemon() as daemon:
-            parts = launch.image_parts if self._options.container is None else launch.container_parts
+            parts = image_parts if self._options.container is None else container_parts
             with parts(daemon, self._options, docker_cache(), progress):
                 pass
 
@@ -72,7 +74,7 @@ class DockerEnvironment(Place):
         with (
             _errors(),
             open_daemon() as daemon,
-            launch.image_parts(daemon, self._options, docker_cache(), progress, relay=True),
+            image_parts(daemon, self._options, docker_cache(), progress, relay=True),
         ):
             pass
 
@@ -104,19 +106,19 @@ class DockerEnvironment(Place):
                     raise
 
     @contextmanager
-    def _launched(self, dial_out: DialOut | None) -> Iterator[launch.Launched]:
+    def _launched(self, dial_out: DialOut | None) -> Iterator[Contained]:
         options, cache = self._options, docker_cache()
         with open_daemon() as daemon:
             remove_leftovers(daemon)
             with caches.images_in_use(cache):
                 if dial_out is not None:
-                    with launch.launched(daemon, replace(options, network="host"), cache, dial_out) as up:
+                    with launched(daemon, replace(options, network="host"), cache, dial_out) as up:
                         yield up
                 elif options.container is not None:
-                    with launch.attached(daemon, options, cache) as up:
+                    with attached(daemon, options, cache) as up:
                         yield up
                 else:
-                    with launch.launched(daemon, options, cache) as up:
+                    with launched(daemon, options, cache) as up:
                         yield up
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from harness.cache import cache_folder
 from harness.cleaning import Cleaned
-from harness.environments.base import Availability, Environment, EnvironmentFailed, Running, running
+from harness.environments.base import Availability, EnvironmentFailed
 from harness.environments.blocking import in_thread
 from harness.environments.child import start_child
+from harness.environments.place import DialOut, Launched, Place
 from harness.progress import SILENT, Progress
 from harness.settings import Settings, read_settings
 from harness.wine import caches
@@ -23,10 +23,10 @@ from harness.wine.prefix import remove_devices, windows_version
 from harness.wine.program import BROKEN, REMEDY, find_wine
 from harness.wine.workplace import Workplace, remove_dead, workplace
 
-_EXECUTOR_OPTIONS: Final = ("--listen", "ws://127.0.0.1:0", "--exit-with-parent")
+_LISTEN: Final = ("--listen", "ws://127.0.0.1:0")
 
 
-class WineEnvironment(Environment):
+class WineEnvironment(Place):
     """Runs the executor on a Windows Python in a Wine prefix of its own; it ends with this process.
 
     The target has drive C: and nothing else of the host's files. Linux on x86-64.
@@ -50,6 +50,10 @@ class WineEnvironment(Environment):
         with errors_told():
             prepare_machine(self.settings, wine_cache(), progress)
 
+    def prepare_to_dial_out(self, progress: Progress) -> None:
+        with errors_told():
+            prepare_machine(self.settings, wine_cache(), progress, relay=True)
+
     def clean(self) -> list[str]:
         with errors_told():
             return [f"Wine prefix {folder}" for folder in remove_dead(wine_cache())]
@@ -61,26 +65,31 @@ class WineEnvironment(Environment):
         return caches.in_use(wine_cache())
 
     @asynccontextmanager
-    async def start(self) -> AsyncIterator[Running]:
+    async def launch(self, dial_out: DialOut | None = None) -> AsyncIterator[Launched]:
+        way = _LISTEN if dial_out is None else dial_out.arguments
         with errors_told():
-            async with in_thread(self.worker()) as (machine, place):
+            async with in_thread(self.worker(relay=dial_out is not None)) as (machine, place):
                 log = place.folder / "executor.log"
-                command = [*machine.executor_command(), *_EXECUTOR_OPTIONS]
-                env = machine.wine.environment(place)
-                async with start_child(command, log=log, env=env, cwd=place.drive_c, remedy=BROKEN) as child:
+                async with start_child(
+                    [*machine.executor_command(), *way, "--exit-with-parent"],
+                    log=log,
+                    env=machine.wine.environment(place),
+                    cwd=place.drive_c,
+                    remedy=BROKEN,
+                    input=b"" if dial_out is None else dial_out.input,
+                ) as child:
                     remove_devices(place.prefix)
-                    view = HostView(place.drive_c)
                     facts = facts_of(machine, place)
-                    async with running(
-                        self.name, child.url, is_remote=True, log=log, facts=facts, host_view=view
-                    ) as up:
-                        code_page = {"code page": str(up.info.console_code_page)}
-                        yield replace(up, facts={**up.facts, **code_page})
+                    yield Launched(child.url, log, facts, HostView(place.drive_c))
 
     @contextmanager
-    def worker(self) -> Iterator[tuple[Machine, Workplace]]:
+    def worker(self, *, relay: bool = False) -> Iterator[tuple[Machine, Workplace]]:
+        """A worker's machine. It blocks.
+
+        :param relay: with what an executor needs that dials out.
+        """
         cache = wine_cache()
-        machine = prepare_machine(self.settings, cache, SILENT)
+        machine = prepare_machine(self.settings, cache, SILENT, relay=relay)
         with workplace(cache) as place:
             try:
                 machine.fill(place)

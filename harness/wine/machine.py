@@ -36,6 +36,8 @@ _COMPILE: Final = (
 _PROGRAMS: Final = Path(__file__).with_name("target")
 _PYTHON_OPTIONS: Final = ("-I", "-S", "-B")
 _PACKED: Final = f"{_EXECUTOR}/modules.bin"
+_MODULES: Final = ("executors.command",)
+_RELAY_MODULES: Final = (*_MODULES, "executors.remote.executor")
 
 
 @dataclass(frozen=True)
@@ -74,9 +76,10 @@ class Machine:
         return [str(self.wine.loader), self.python, *_PYTHON_OPTIONS, *start, variables, _SEARCH_PATH]
 
 
-def prepare_machine(settings: Settings, cache: Path, progress: Progress) -> Machine:
+def prepare_machine(settings: Settings, cache: Path, progress: Progress, *, relay: bool = False) -> Machine:
     """Returns the machine of these *settings*; makes in the *cache* what is not there. It blocks.
 
+    :param relay: with what an executor needs that dials out.
     :raises WineFailed: something is missing or broken here.
     """
     try:
@@ -87,7 +90,7 @@ def prepare_machine(settings: Settings, cache: Path, progress: Progress) -> Mach
         _create(prefix, "making a Wine prefix", progress)
         with source.tree.used():
             version = source.version()
-        parts = _Workshop(wine, cache, prefix, version).parts(source)
+        parts = _Workshop(wine, cache, prefix, version).parts(source, relay=relay)
         for tree, text in zip(parts.values(), _MAKING_PARTS, strict=True):
             _create(tree, text, progress)
     except OSError as error:
@@ -110,8 +113,10 @@ def wanted_trees(settings: Settings, cache: Path) -> Callable[[str], bool]:
         source = windows_python(given, cache, SILENT)
         wanted |= {source.tree.folder.name, compiled_name(source)}
         if source.tree.exists():
-            parts = _Workshop(wine, cache, prefix, source.version()).parts(source)
-            wanted |= {tree.folder.name for tree in parts.values()}
+            workshop = _Workshop(wine, cache, prefix, source.version())
+            for relay in (False, True):
+                parts = workshop.parts(source, relay=relay)
+                wanted |= {tree.folder.name for tree in parts.values()}
         elif given == settings.windows_python:
             # Their names depend on what the Python turns out to be.
             kinds = ("packages-", "executor-")
@@ -132,21 +137,22 @@ class _Workshop:
     prefix: SealedTree
     version: tuple[int, int]
 
-    def parts(self, source: WindowsPython) -> dict[str, SealedTree]:
+    def parts(self, source: WindowsPython, *, relay: bool) -> dict[str, SealedTree]:
         """Returns what lies where below drive C:, each made of those before it; nothing is made yet.
 
         :param source: of this version.
+        :param relay: with what an executor needs that dials out.
         """
         where = _python_folder(self.version)
         python = self.compiled(compiled_name(source), where, {where: source.tree})
         packages = self.compiled(
-            f"packages-{bundle.key_of_packages(self.version)}",
+            f"packages-{bundle.key_of_packages(self.version, relay=relay)}",
             _PACKAGES,
             {where: python},
-            lambda folder: bundle.install_packages(folder, self.version),
+            lambda folder: bundle.install_packages(folder, self.version, relay=relay),
         )
         parts = {where: python, _PACKAGES: packages}
-        return {**parts, _EXECUTOR: self.executor(parts)}
+        return {**parts, _EXECUTOR: self.executor(parts, _RELAY_MODULES if relay else _MODULES)}
 
     def compiled(
         self,
@@ -181,8 +187,11 @@ class _Workshop:
 
         return SealedTree(self.cache / name, make)
 
-    def executor(self, parts: Mapping[str, SealedTree]) -> SealedTree:
-        """Returns the tree of the executor, for a machine with these *parts*."""
+    def executor(self, parts: Mapping[str, SealedTree], modules: Sequence[str]) -> SealedTree:
+        """Returns the tree of the executor, for a machine with these *parts*.
+
+        :param modules: which it imports at its start, with all that they import.
+        """
         sources = ExecutorSources()
         programs = {path.name: path.read_bytes() for path in sorted(_PROGRAMS.glob("*.py"))}
         key = sources.key(repr(programs), *(tree.folder.name for tree in parts.values()))
@@ -192,7 +201,7 @@ class _Workshop:
             for name, content in programs.items():
                 (folder / name).write_bytes(content)
 
-        pack = [_native(f"{_EXECUTOR}/pack.py"), _native(_PACKED), _SEARCH_PATH]
+        pack = [_native(f"{_EXECUTOR}/pack.py"), _native(_PACKED), _SEARCH_PATH, *modules]
         return self.compiled(f"executor-{key}", _EXECUTOR, parts, add, pack)
 
 

@@ -1,11 +1,13 @@
 """Packs the executor and all that it imports into one file, which :mod:`.start` reads.
 
-Run as ``python pack.py FILE PATH;PATH``, with the folders that hold the executor and its packages. The
-file maps names of modules to: whether it is a package, its file, and its code (none if that is a DLL).
+Run as ``python pack.py FILE PATH;PATH MODULE...``, with the folders that hold the executor and its packages,
+and with the modules that it imports at its start. The file maps names of modules to: whether it is a package,
+its file, and its code (none if that is a DLL).
 """
 
 from __future__ import annotations
 
+import importlib
 import marshal
 import sys
 from importlib.machinery import ExtensionFileLoader
@@ -29,9 +31,9 @@ def _modules() -> dict[str, tuple[bool, str, bytes | None]]:
 
 
 if __name__ == "__main__":
-    target, paths = sys.argv[1:]
+    target, paths, *names = sys.argv[1:]
     sys.path[:0] = paths.split(";")
-    import executors.command  # noqa: F401
-
+    for name in names:
+        importlib.import_module(name)
     with open(target, "wb") as file:
         marshal.dump(_modules(), file)
