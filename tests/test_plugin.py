@@ -92,6 +92,26 @@ def test_marker_applies_where_it_says(run: Run, marker: str, outcome: str) -> No
         result.stdout.fnmatch_lines(["SKIPPED*the why of it*"])
 
 
+def test_markers_of_a_place_apply_where_its_executor_dials_out(run: Run) -> None:
+    pytest.importorskip("aiohttp")
+    result = run(
+        """
+        import pytest
+
+        @pytest.mark.known_gap("r", env="local")
+        def test_place(env): assert False
+
+        @pytest.mark.known_gap("r", env=["remote-local"])
+        def test_name(env): assert False
+
+        @pytest.mark.known_gap("r", env=["docker", "remote-docker"])
+        def test_elsewhere(env): pass
+        """,
+        "--env=remote-local",
+    )
+    result.assert_outcomes(xfailed=2, passed=1)
+
+
 @pytest.mark.parametrize(
     "marker",
     [

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from harness.environments import ENVIRONMENTS
+from harness.environments.place import place_of
 from harness.matrix.blame import blame
 from harness.matrix.marks import ARGUMENTS, MARK, VERSION, Mark, SourceError, Sources, Test
 
@@ -58,7 +59,7 @@ class KnownGap(msgspec.Struct, frozen=True):
         return f"{self.file}:{self.line}"
 
     def concerns(self, environment: str) -> bool:
-        return not self.env or environment in self.env
+        return not self.env or environment in self.env or place_of(environment) in self.env
 
 
 def read_gaps(paths: Sequence[Path]) -> list[KnownGap]:

@@ -53,6 +53,7 @@ def test_all_arguments_are_told(tmp_path: Path) -> None:
     assert gap.place == f"{tmp_path.as_posix()}/test_one.py:3"
     assert gap.tests == (f"{tmp_path.as_posix()}/test_one.py::test_it",)
     assert (gap.concerns("docker"), gap.concerns("local")) == (True, False)
+    assert (gap.concerns("remote-docker"), gap.concerns("remote-local")) == (True, False)
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,8 @@ async def test_single_messages_go_through_too(running: Running) -> None:
             assert wire.request("environment/status", {})["result"]
             wire.drop()
             assert wire.closed() == (1006, "")
+            wire.close()
+            wire.drop()
         with Wire(running.url, running.open_link) as wire:
             wire.handshake(resumeSessionId=session)
             with pytest.raises(TimeoutError, match="no message within"):
