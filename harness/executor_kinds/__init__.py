@@ -15,6 +15,7 @@ from harness.executor_kinds.profile import FEATURES, LOSSLESS_NAMES, SANDBOX_NAM
 if TYPE_CHECKING:
     from executors.protocol.environment import EnvironmentInfo
     from harness.environments.base import Environment
+    from harness.environments.place import Place
     from harness.settings import Settings
 
 __all__ = ["EXECUTORS", "FEATURES", "OWN", "PEER", "Profile", "is_url", "profile_of"]
@@ -38,23 +39,34 @@ def _own(environment: str) -> Callable[[Settings], Environment]:
     return make
 
 
-def _peer_local(settings: Settings) -> Environment:
+def _peer_local(settings: Settings) -> Place:
     from harness.executor_kinds.codex.local import CodexLocal
 
     return CodexLocal(settings)
 
 
-def _peer_docker(settings: Settings) -> Environment:
+def _peer_docker(settings: Settings) -> Place:
     from harness.executor_kinds.codex.docker import CodexDocker
 
     return CodexDocker(settings)
 
 
-def _peer_wine(settings: Settings) -> Environment:
+def _peer_wine(settings: Settings) -> Place:
     from harness.executor_kinds.codex.wine import CodexWine
 
     return CodexWine(settings)
 
+
+def _relayed(place: Callable[[Settings], Place]) -> Callable[[Settings], Environment]:
+    def make(settings: Settings) -> Environment:
+        from harness.executor_kinds.codex.relayed import CodexRelayed
+
+        return CodexRelayed(place(settings))
+
+    return make
+
+
+_PEER_PLACES: Final = {"local": _peer_local, "docker": _peer_docker, "wine-exec": _peer_wine}
 
 EXECUTORS: Final[dict[str, Profile]] = {
     OWN: Profile(
@@ -72,7 +84,7 @@ EXECUTORS: Final[dict[str, Profile]] = {
         # A container lets it make no namespaces, and under Wine its sandbox keeps nothing.
         {"local": ("linux-sandbox",)},
         True,
-        {"local": _peer_local, "docker": _peer_docker, "wine-exec": _peer_wine},
+        _PEER_PLACES | {f"remote-{name}": _relayed(make) for name, make in _PEER_PLACES.items()},
     ),
 }
 """By their names."""

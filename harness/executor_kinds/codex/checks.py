@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -56,3 +57,13 @@ def failures_told() -> Iterator[None]:
         raise
     except (EnvironmentFailed, ConnectFailed) as error:
         raise ExecutorUnavailable(str(error), REMEDY) from error
+
+
+@contextmanager
+def workspace_removed(up: Running, is_local: bool) -> Iterator[None]:
+    """Removes the workspace at the end, if it is on this machine; elsewhere the whole machine goes."""
+    try:
+        yield
+    finally:
+        if is_local:
+            shutil.rmtree(up.workspace_root.render(), ignore_errors=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,12 +27,15 @@ from harness.docker.launch import (
     uid_of,
 )
 from harness.docker.leftovers import remove_leftovers
+from harness.docker.options import DockerOptions
+from harness.environments import place
 from harness.environments.base import Availability, Running
 from harness.environments.docker import DockerEnvironment, docker_cache
 from harness.environments.place import DialOut
 from harness.executor_kinds.codex import program
 from harness.executor_kinds.codex.checks import available, check_version, failures_told
-from harness.executor_kinds.codex.local import GUARD, runs_here
+from harness.executor_kinds.codex.launch import GUARD, arguments_of, input_of, way_of
+from harness.executor_kinds.codex.local import runs_here
 from harness.executor_kinds.codex.program import Program
 from harness.executor_kinds.codex.release import LINUX
 from harness.progress import SILENT, Progress
@@ -68,10 +72,22 @@ class CodexDocker(DockerEnvironment):
         found = super().available()
         return found and (runs_here() or available(self._given, LINUX))
 
+    def available_to_dial_out(self) -> Availability:
+        return self.available()
+
     def prepare(self, progress: Progress) -> None:
         super().prepare(progress)
         with failures_told(), program.program(self._given, LINUX, progress):
             pass
+
+    def prepare_to_dial_out(self, progress: Progress) -> None:
+        self.prepare(progress)
+
+    @asynccontextmanager
+    async def launch(self, dial_out: DialOut | None = None) -> AsyncIterator[place.Launched]:
+        with failures_told():
+            async with super().launch(dial_out) as up:
+                yield up
 
     @asynccontextmanager
     async def start(self) -> AsyncIterator[Running]:
@@ -81,22 +97,29 @@ class CodexDocker(DockerEnvironment):
 
     @contextmanager
     def _launched(self, dial_out: DialOut | None) -> Iterator[Launched]:
-        if dial_out is not None:
-            raise DockerFailed("the released exec-server is not told to dial out from a container")
         cache = docker_cache()
+        options = self._options if dial_out is None else replace(self._options, network="host")
         with open_daemon() as daemon:
             remove_leftovers(daemon)
             with (
                 caches.images_in_use(cache),
-                image_parts(daemon, self._options, cache, SILENT) as parts,
+                image_parts(daemon, options, cache, SILENT) as parts,
                 program.program(self._given, LINUX, SILENT) as found,
                 run_folder() as folder,
-                self._container(daemon, parts, found, folder) as up,
+                self._container(daemon, options, parts, found, folder, dial_out) as up,
             ):
                 yield up
 
     @contextmanager
-    def _container(self, daemon: Daemon, parts: Parts, found: Program, folder: Path) -> Iterator[Launched]:
+    def _container(
+        self,
+        daemon: Daemon,
+        options: DockerOptions,
+        parts: Parts,
+        found: Program,
+        folder: Path,
+        dial_out: DialOut | None,
+    ) -> Iterator[Launched]:
         if not parts.is_mounted:
             raise DockerFailed(
                 "the released exec-server cannot be brought into a container of a daemon that shares no "
@@ -111,9 +134,12 @@ class CodexDocker(DockerEnvironment):
         python = [parts.python.program, "-I", "-S", "-B", "-X", "utf8"]
         plan = Plan(
             parts.image,
-            [*python, "-c", GUARD.read_text("utf-8"), f"{_VENDOR}/{LINUX.program}", _HOME, socket],
+            [
+                *(*python, "-c", GUARD.read_text("utf-8"), _HOME, way_of(dial_out, socket)),
+                *(f"{_VENDOR}/{LINUX.program}", *arguments_of(dial_out)),
+            ],
             parts.user,
-            self._options,
+            options,
             {_VENDOR: found.vendor, **shared},
             frozenset(shared),
             remove_at_end=True,
@@ -124,19 +150,19 @@ class CodexDocker(DockerEnvironment):
             started(
                 containers.attach(daemon, id),
                 folder / "executor.log",
-                b"",
+                input_of(dial_out),
                 lambda: containers.start(daemon, id),
                 lambda: ended.append(id),
-            ),
+            ) as url,
         ):
             facts = {
                 "container": id[:12],
-                "image": self._options.image or default_tag(),
-                "network": self._options.network,
+                "image": options.image or default_tag(),
+                "network": options.network,
                 "codex program": found.origin,
             }
             yield Launched(
-                unix.format_url(str(folder / "s/e")),
+                unix.format_url(str(folder / "s/e")) if dial_out is None else url,
                 folder / "executor.log",
                 facts_of(daemon, parts.python) | facts,
                 lambda: bool(ended),

@@ -1,9 +1,17 @@
 """Runs a program as long as somebody holds the standard input, and lets others reach it.
 
-Run as ``python guard.py PROGRAM HOME [SOCKET]``; standard library only, Python 3.11 or newer, Linux. The
-program is one that prints where it listens, ws://IP:PORT, and does not end with its input. That line goes to
-the standard output; with a path of a SOCKET, the guard listens there and tells that instead, for a container
-without a network is reached by a file alone.
+Run as ``python guard.py HOME WAY COMMAND…``; standard library only, Python 3.11 or newer, Linux. HOME is the
+folder of the program's settings. WAY is how it is reached:
+
+``listens``
+    The program prints where it listens, ws://IP:PORT, and does not end with its input. That line goes to the
+    standard output.
+a path
+    The same; the guard listens at this socket and tells that instead, for a container without a network is
+    reached by a file alone.
+``remote:ID``
+    The program dials out and is given the first line of the standard input, its credential. Once it is
+    connected, which nothing but its log says, WAY goes to the standard output.
 """
 
 from __future__ import annotations
@@ -16,7 +24,13 @@ import subprocess
 import sys
 import threading
 from contextlib import suppress
+from typing import IO
 
+LISTENS = "listens"
+_REMOTE = "remote:"
+_CONNECTED = b"Noise executor connected to rendezvous"
+# That line, and whatever is amiss.
+_LOGGED = "warn,codex_exec_server::remote=info"
 _PR_SET_PDEATHSIG = 1
 _BYTES = 1 << 16
 _END_SECONDS = 5.0
@@ -27,30 +41,55 @@ def _end_with_parent() -> None:
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def main(program: str, home: str, path: str = "") -> int:
+def main(home: str, way: str, *command: str) -> int:
+    dials_out = way.startswith(_REMOTE)
     child = subprocess.Popen(
-        [program, "exec-server", "--listen", "ws://127.0.0.1:0"],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        env=os.environ | {"CODEX_HOME": home},
+        command,
+        stdin=subprocess.PIPE if dials_out else subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL if dials_out else subprocess.PIPE,
+        stderr=subprocess.PIPE if dials_out else None,
+        env=os.environ | {"CODEX_HOME": home} | ({"RUST_LOG": _LOGGED} if dials_out else {}),
         start_new_session=True,
         preexec_fn=_end_with_parent,
     )
-    assert child.stdout is not None
     # A container's end, and whoever ends this one without the end of its input.
     signal.signal(signal.SIGTERM, lambda number, frame: child.kill())
-    url = child.stdout.readline().decode(errors="replace").strip()
-    if path and url.startswith("ws://"):
-        host, _, port = url.removeprefix("ws://").rpartition(":")
-        listener = socket.socket(socket.AF_UNIX)
-        listener.bind(path)
-        listener.listen(1024)
-        threading.Thread(target=_accept, args=(listener, (host, int(port))), daemon=True).start()
-        url = f"unix://{path}"
-    print(url, flush=True)
+    errors = None
+    if dials_out:
+        assert child.stdin is not None
+        assert child.stderr is not None
+        with suppress(BrokenPipeError), child.stdin:
+            child.stdin.write(_first_line())
+        errors = threading.Thread(target=_pass_on_log, args=(child.stderr, way), daemon=True)
+        errors.start()
+    else:
+        assert child.stdout is not None
+        url = child.stdout.readline().decode(errors="replace").strip()
+        if way != LISTENS and url.startswith("ws://"):
+            _listen(way, url)
+            url = f"unix://{way}"
+        print(url, flush=True)
     threading.Thread(target=_until_end_of_input, args=(child,), daemon=True).start()
     status = child.wait()
+    if errors is not None:
+        # What it has started may hold the other end for longer.
+        errors.join(_END_SECONDS)
     return status if status >= 0 else 128 - status
+
+
+def _first_line() -> bytes:
+    with open(0, "rb", buffering=0, closefd=False) as stdin:
+        return stdin.readline()
+
+
+def _pass_on_log(stream: IO[bytes], url: str) -> None:
+    is_told = False
+    for line in stream:
+        sys.stderr.buffer.write(line)
+        sys.stderr.flush()
+        if _CONNECTED in line and not is_told:
+            is_told = True
+            print(url, flush=True)
 
 
 def _until_end_of_input(child: subprocess.Popen[bytes]) -> None:
@@ -62,6 +101,14 @@ def _until_end_of_input(child: subprocess.Popen[bytes]) -> None:
         child.wait(_END_SECONDS)
     except subprocess.TimeoutExpired:
         child.kill()
+
+
+def _listen(path: str, url: str) -> None:
+    host, _, port = url.removeprefix("ws://").rpartition(":")
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(path)
+    listener.listen(1024)
+    threading.Thread(target=_accept, args=(listener, (host, int(port))), daemon=True).start()
 
 
 def _accept(listener: socket.socket, target: tuple[str, int]) -> None:

@@ -14,6 +14,7 @@ from harness.docker.owner import Owner
 from harness.executor_kinds.codex.program import folder
 
 _FOREIGN: Final = ("CODEX_", "OPENAI_")
+_PROXIES: Final = ("http_proxy", "https_proxy", "all_proxy")
 
 
 @contextmanager
@@ -45,6 +46,13 @@ def remove_dead_homes() -> list[Path]:
     return removed
 
 
-def environ() -> Mapping[str, str]:
-    """Returns this process's variables without settings of the program that the user happens to have."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
+def environ(*, dials_out: bool = False) -> Mapping[str, str]:
+    """Returns this process's variables without settings of the program that the user happens to have.
+
+    :param dials_out: without proxies: the program would ask them even for what is on this machine.
+    """
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(_FOREIGN) and not (dials_out and name.lower() in _PROXIES)
+    }

@@ -3,35 +3,34 @@
 from __future__ import annotations
 
 import platform
-import shutil
 import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final
 
 from harness.cleaning import Cleaned
-from harness.environments.base import Availability, Environment, Running, running
+from harness.environments.base import Availability, Running
 from harness.environments.blocking import in_thread
 from harness.environments.child import start_child
-from harness.executor_kinds.codex import guard, program
-from harness.executor_kinds.codex.checks import available, check_version, failures_told
+from harness.environments.place import DialOut, Launched, Place
+from harness.executor_kinds.codex import program
+from harness.executor_kinds.codex.checks import available, check_version, failures_told, workspace_removed
 from harness.executor_kinds.codex.home import environ, new_home, remove_dead_homes
+from harness.executor_kinds.codex.launch import GUARD, arguments_of, input_of, way_of
 from harness.executor_kinds.codex.release import LINUX
 from harness.progress import SILENT, Progress
 from harness.settings import Settings
 
-GUARD: Final = Path(guard.__file__)
 
-
-class CodexLocal(Environment):
+class CodexLocal(Place):
     """Runs it as a child of this process, and ends with it. Linux on x86-64.
 
     :param settings: which program.
     """
 
     name = "local"
+    is_remote = False
 
     def __init__(self, settings: Settings) -> None:
         self._given = settings.codex_binary
@@ -53,31 +52,31 @@ class CodexLocal(Environment):
         return program.in_use()
 
     @asynccontextmanager
-    async def start(self) -> AsyncIterator[Running]:
+    async def launch(self, dial_out: DialOut | None = None) -> AsyncIterator[Launched]:
         with failures_told(), tempfile.TemporaryDirectory(prefix="crossexec-log-") as folder:
             log = Path(folder, "executor.log")
             async with (
                 in_thread(program.program(self._given, LINUX, SILENT)) as found,
                 in_thread(new_home()) as home,
                 start_child(
-                    [sys.executable, "-I", "-S", str(GUARD), str(found.file), str(home)],
+                    [
+                        *(sys.executable, "-I", "-S", str(GUARD), str(home), way_of(dial_out)),
+                        *(str(found.file), *arguments_of(dial_out)),
+                    ],
                     log=log,
-                    env=environ(),
+                    env=environ(dials_out=dial_out is not None),
+                    input=input_of(dial_out),
                 ) as child,
-                running(
-                    self.name,
-                    child.url,
-                    is_remote=False,
-                    facts={"codex program": found.origin},
-                    log=log,
-                    has_ended=child.has_ended,
-                    is_discarded=True,
-                ) as up,
             ):
-                try:
+                facts = {"codex program": found.origin}
+                yield Launched(child.url, log, facts, has_ended=child.has_ended, is_discarded=True)
+
+    @asynccontextmanager
+    async def start(self) -> AsyncIterator[Running]:
+        with failures_told():
+            async with super().start() as up:
+                with workspace_removed(up, True):
                     yield check_version(up)
-                finally:
-                    shutil.rmtree(up.workspace_root.render(), ignore_errors=True)
 
 
 def runs_here() -> Availability | None:

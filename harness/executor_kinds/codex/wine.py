@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Final
 
-from harness.environments.base import Availability, Running, running
+from harness.environments.base import Availability, Running
 from harness.environments.blocking import in_thread
 from harness.environments.child import start_child
+from harness.environments.place import DialOut, Launched
 from harness.environments.wine import WineEnvironment, errors_told, facts_of
 from harness.executor_kinds.codex import program
 from harness.executor_kinds.codex.checks import available, check_version, failures_told
+from harness.executor_kinds.codex.launch import GUARD, arguments_of, input_of, way_of
 from harness.executor_kinds.codex.program import Program
 from harness.executor_kinds.codex.release import WINDOWS
 from harness.progress import SILENT, Progress
@@ -47,8 +50,11 @@ class CodexWine(WineEnvironment):
         with failures_told(), program.program(self.settings.codex_binary, WINDOWS, progress):
             pass
 
+    def prepare_to_dial_out(self, progress: Progress) -> None:
+        self.prepare(progress)
+
     @asynccontextmanager
-    async def start(self) -> AsyncIterator[Running]:
+    async def launch(self, dial_out: DialOut | None = None) -> AsyncIterator[Launched]:
         with failures_told(), errors_told():
             async with (
                 in_thread(program.program(self.settings.codex_binary, WINDOWS, SILENT)) as found,
@@ -56,25 +62,27 @@ class CodexWine(WineEnvironment):
             ):
                 log = place.folder / "executor.log"
                 async with start_child(
-                    command_of(machine),
+                    command_of(machine, dial_out),
                     log=log,
                     env=environ_of(machine, place),
                     cwd=place.drive_c,
-                    ends_with_input=False,
+                    input=input_of(dial_out),
                 ) as child:
                     remove_devices(place.prefix)
-                    facts = facts_of(machine, place) | {"codex program": found.origin}
-                    async with running(
-                        self.name,
+                    yield Launched(
                         child.url,
-                        is_remote=True,
-                        log=log,
-                        facts=facts,
-                        host_view=HostView(place.drive_c),
-                        has_ended=child.has_ended,
+                        log,
+                        facts_of(machine, place) | {"codex program": found.origin},
+                        HostView(place.drive_c),
+                        child.has_ended,
                         is_discarded=True,
-                    ) as up:
-                        yield check_version(up)
+                    )
+
+    @asynccontextmanager
+    async def start(self) -> AsyncIterator[Running]:
+        with failures_told():
+            async with super().start() as up:
+                yield check_version(up)
 
     @contextmanager
     def equipped(self, found: Program) -> Iterator[tuple[Machine, Workplace]]:
@@ -92,10 +100,11 @@ class CodexWine(WineEnvironment):
             yield machine, place
 
 
-def command_of(machine: Machine) -> list[str]:
-    """Returns what starts the program on a machine that has it."""
+def command_of(machine: Machine, dial_out: DialOut | None = None) -> list[str]:
+    """Returns what starts the program on a machine that has it, and tells how it is reached."""
     program = rf"C:\{_FOLDER}\{WINDOWS.program}".replace("/", "\\")
-    return [str(machine.wine.loader), program, "exec-server", "--listen", "ws://127.0.0.1:0"]
+    guard = [sys.executable, "-I", "-S", str(GUARD), rf"C:\{_HOME}", way_of(dial_out)]
+    return [*guard, str(machine.wine.loader), program, *arguments_of(dial_out)]
 
 
 def environ_of(machine: Machine, place: Workplace) -> dict[str, str]:
