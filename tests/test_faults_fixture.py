@@ -128,19 +128,30 @@ def test_where_no_frames_can_be_found_the_test_is_skipped(run: Run) -> None:
     result = run(
         """
         import pytest
+        from fixtures.target import RunningEnvironment
 
-        @pytest.fixture(scope="session")
-        def env():
-            class Env:
-                url = "wss://there"
-            return Env()
+        class Links:
+            rendezvous = "wss://there:443"
+
+        class Env(RunningEnvironment):
+            def __init__(self, url, open_link):
+                self.url, self.open_link = url, open_link
+
+        @pytest.fixture(scope="session", params=[("wss://there", None), ("remote:x", Links())])
+        def env(request):
+            return Env(*request.param)
 
         def test_it(faults):
             pass
         """
     )
-    result.assert_outcomes(skipped=1)
-    result.stdout.fnmatch_lines(["*no frames can be found on the way to wss://there*"])
+    result.assert_outcomes(skipped=2)
+    result.stdout.fnmatch_lines(
+        [
+            "*no frames can be found on the way to wss://there*",
+            "*no frames can be found on the way to remote:x: its rendezvous is reached by TLS*",
+        ]
+    )
 
 
 SEEDS = "def test_it(fault_seed):\n    print('seed is', fault_seed)\n"

@@ -10,6 +10,7 @@ from harness.environments.base import (
     EnvironmentFailed,
     ExecutorUnavailable,
     HostView,
+    RelayedLinks,
     Running,
 )
 from harness.environments.local import LocalEnvironment
@@ -25,6 +26,7 @@ __all__ = [
     "EnvironmentFailed",
     "ExecutorUnavailable",
     "HostView",
+    "RelayedLinks",
     "Running",
     "Settings",
     "make_environment",

@@ -9,8 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from harness.client.session import OpenLink
-from harness.environments.base import Availability, Environment, HostView, OpenClient, Running, running
+from harness.environments.base import (
+    Availability,
+    Environment,
+    HostView,
+    OpenClient,
+    RelayedLinks,
+    Running,
+    running,
+)
 from harness.progress import Progress
 from harness.remote.dial_out import DialOut
 
@@ -85,7 +92,7 @@ def working(
     *,
     is_remote: bool,
     open_client: OpenClient | None = None,
-    open_link: OpenLink | None = None,
+    open_link: RelayedLinks | None = None,
     facts: Mapping[str, str] | None = None,
 ) -> AbstractAsyncContextManager[Running]:
     """Makes the workspace of what was launched; see :func:`harness.environments.base.running`.

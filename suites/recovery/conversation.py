@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from fixtures.faults_fixture import Faults
 from fixtures.programs import BoundPython
 from fixtures.workspace import Workspace
 from harness.client.errors import ConnectFailed, OutcomeUnknown
@@ -38,10 +39,10 @@ class Conversation:
         found = [event.data for event in self.events if isinstance(event, OutputEvent)]
         return b"".join(found).splitlines()
 
-    def hold(self, url: str, python: BoundPython, workspace: Workspace) -> None:
+    def hold(self, faults: Faults, python: BoundPython, workspace: Workspace) -> None:
         """Starts a process; reads, writes, interrupts it, and waits for its end."""
         with ExitStack() as stack:
-            self.talk(self._connect(url, stack), python, workspace)
+            self.talk(self._connect(faults, stack), python, workspace)
 
     def talk(self, client: SyncClient, python: BoundPython, workspace: Workspace) -> None:
         """The same with a client that is there."""
@@ -57,10 +58,12 @@ class Conversation:
         self.events += coming
         assert process.wait() == 7
 
-    def _connect(self, url: str, stack: ExitStack) -> SyncClient:
+    def _connect(self, faults: Faults, stack: ExitStack) -> SyncClient:
         while True:
             try:
-                return stack.enter_context(connect_sync(url, recovery=RECOVERY))
+                return stack.enter_context(
+                    connect_sync(faults.url, open_link=faults.open_link, recovery=RECOVERY)
+                )
             except ConnectFailed:
                 self.refused += 1
 

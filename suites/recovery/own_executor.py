@@ -1,13 +1,15 @@
 """A second executor in the environment, a process of the first one, which a test may stop and kill.
 
-It is started by the command line of the first one, which only the environment itself knows.
+It is started by the command line of the first one, which only the environment itself knows. Where that one
+dials out, so does the second, to a service of its own.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import pytest
 
@@ -16,7 +18,11 @@ from fixtures.programs import BoundPython
 from fixtures.target import RunningEnvironment
 from harness.client.errors import ConnectFailed
 from harness.client.events import OutputEvent
-from harness.client.sync import SyncClient, SyncProcess, connect_sync
+from harness.client.sync import SyncClient, SyncProcess, blocking_context, connect_sync
+from harness.environments import RelayedLinks
+from harness.environments.relayed import ENVIRONMENT_ID, Service, serving
+from harness.environments.remote import RemoteEnvironment
+from harness.remote.options import RemoteOptions
 
 _COMMAND_OF_PARENT = r"""
 import json, os, sys
@@ -69,15 +75,23 @@ os.write(1, b"going\\n")
 """Stops the process whose id is its first argument, for the seconds of the second; tells both."""
 
 
+class _Own(NamedTuple):
+    process: SyncProcess
+    url: str
+    links: RelayedLinks | None
+
+
 class OwnExecutor:
     """An executor that belongs to a test.
 
     :ivar url: where it is reached from here.
+    :ivar links: lead to it, where it dials out; else None.
     :ivar pid: its process id there.
     """
 
-    def __init__(self, process: SyncProcess, url: str, pid: int) -> None:
+    def __init__(self, process: SyncProcess, url: str, links: RelayedLinks | None, pid: int) -> None:
         self.url = url
+        self.links = links
         self.pid = pid
         self._process = process
 
@@ -100,21 +114,51 @@ def own_executor(
     cannot be started or reached."""
     told = python.run(_COMMAND_OF_PARENT, check=False)
     command: list[str] = json.loads(told.text) if told.exit_code == 0 else []
-    if "--listen" not in command:
+    if "--remote" in command:
+        with blocking_context(serving()) as service, _dialling_out(client, command, options, service) as own:
+            yield _probed(own, python)
+    elif "--listen" in command:
+        with _listening(env, client, command, options) as own:
+            yield _probed(own, python)
+    else:
         pytest.skip(f"no command line of an executor: {command or told.error_text}")
+
+
+@contextmanager
+def _listening(
+    env: RunningEnvironment, client: SyncClient, command: list[str], options: Sequence[str]
+) -> Iterator[_Own]:
     place = command.index("--listen") + 1
     is_unix = command[place].startswith(unix.SCHEME)
     command[place] = command[place] + "-own" if is_unix else "ws://127.0.0.1:0"
     with client.start([*command, *options], stdin=True) as process:
         inner = _first_line(process)
         # Where a folder of sockets is shared, it has another name here.
-        url = env.url + "-own" if is_unix else inner
-        try:
-            with connect_sync(url) as probe:
-                asked = probe.run(python.argv("import os; print(os.getppid())"), check=True)
-        except ConnectFailed as error:
-            pytest.skip(f"an executor at {inner} cannot be reached from here: {error}")
-        yield OwnExecutor(process, url, int(asked.stdout))
+        yield _Own(process, env.url + "-own" if is_unix else inner, None)
+
+
+@contextmanager
+def _dialling_out(
+    client: SyncClient, command: list[str], options: Sequence[str], service: Service
+) -> Iterator[_Own]:
+    command[command.index("--remote") + 1] = service.url
+    command[command.index("--environment-id") + 1] = ENVIRONMENT_ID
+    if "--credential-stdin" not in command:
+        pytest.skip("the executor has its credential in a way that a second one cannot have it")
+    with client.start([*command, *options], stdin=True) as process:
+        process.write(service.executor_token.encode() + b"\n")
+        url = _first_line(process)
+        chosen = RemoteOptions(registry=service.url, token_file=service.harness_token_file)
+        yield _Own(process, url, RemoteEnvironment(ENVIRONMENT_ID, chosen).clients().open_link)
+
+
+def _probed(own: _Own, python: BoundPython) -> OwnExecutor:
+    try:
+        with connect_sync(own.url, open_link=own.links) as probe:
+            asked = probe.run(python.argv("import os; print(os.getppid())"), check=True)
+    except ConnectFailed as error:
+        pytest.skip(f"an executor at {own.url} cannot be reached from here: {error}")
+    return OwnExecutor(own.process, own.url, own.links, int(asked.stdout))
 
 
 def _first_line(process: SyncProcess) -> str:

@@ -82,12 +82,18 @@ class Talk:
         self._cwd = workspace.uri
 
     def run(
-        self, url: str, body: Callable[[mcp.Client], Awaitable[T]], recovery: RecoveryOptions = _RECOVERY
+        self,
+        faults: Faults,
+        body: Callable[[mcp.Client], Awaitable[T]],
+        recovery: RecoveryOptions = _RECOVERY,
     ) -> T:
-        """Calls *body* with a session whose client is connected to *url*; returns what it returns."""
+        """Calls *body* with a session whose client goes through the proxy; returns what it returns."""
 
         async def talk() -> T:
-            async with asyncio.timeout(SECONDS), connect(url, recovery=recovery) as executor:
+            async with (
+                asyncio.timeout(SECONDS),
+                connect(faults.url, open_link=faults.open_link, recovery=recovery) as executor,
+            ):
                 transport = stdio_client(
                     executor, self._argv, stderr=self.stderr, grace_seconds=SECONDS, cwd=self._cwd
                 )
@@ -128,7 +134,7 @@ def test_tools_are_listed_and_called(env: RunningEnvironment, faults: Faults, ta
         assert await call(session, "add", a=20, b=22) == "42"
         assert await call(session, "report", steps=50) == "50"
 
-    talk.run(faults.url, body)
+    talk.run(faults, body)
     assert talk.logged == list(range(1, 51))
     assert talk.stderr.getvalue().splitlines() == [b"bye"]
     assert talk.errors == []
@@ -145,7 +151,7 @@ def counted_through_cuts(faults: Faults, talk: Talk, seed: int) -> list[str]:
             answers.append(await call(session, "count"))
         return answers
 
-    answers = talk.run(faults.url, body)
+    answers = talk.run(faults, body)
     assert answers == numbers(len(answers))
     return answers
 
@@ -174,7 +180,7 @@ def test_many_tasks_call_through_random_cuts(faults: Faults, talk: Talk, fault_s
 
         return await asyncio.gather(*map(chatter, range(5)))
 
-    answers = talk.run(faults.url, body)
+    answers = talk.run(faults, body)
     for task, own in enumerate(answers):
         assert own == [f"{task}: {number}" for number in range(len(own))]
     # Each report counts from 1, and none is mixed with another.
@@ -195,7 +201,7 @@ def test_calls_outlive_a_cut_at_any_frame(faults: Faults, talk: Talk, direction:
     async def body(session: mcp.Client) -> list[str]:
         answers = []
         # The heads of HTTP, the handshake and reading what was missed, and a call.
-        for frame in range(7):
+        for frame in range(faults.opening + 7):
             for place in places:
                 # Answered over a connection that is left alone, which the next one is then not.
                 answers.append(await call(session, "count"))
@@ -207,7 +213,7 @@ def test_calls_outlive_a_cut_at_any_frame(faults: Faults, talk: Talk, direction:
                     answers.append(await call(session, "count"))
         return answers
 
-    answers = talk.run(faults.url, body)
+    answers = talk.run(faults, body)
     assert answers == numbers(len(answers))
     assert talk.errors == []
 
@@ -220,7 +226,7 @@ def test_a_long_answer_comes_whole_through_cuts(faults: Faults, talk: Talk, faul
         faults.cut()
         return await call(session, "echo", text=text)
 
-    assert talk.run(faults.url, body) == text
+    assert talk.run(faults, body) == text
     assert faults.counts.cuts >= 2
     assert talk.errors == []
 
@@ -232,7 +238,7 @@ def test_a_server_leaves_in_order_when_its_session_ends_without_a_connection(
         assert await call(session, "count") == "1"
         faults.cut()
 
-    talk.run(faults.url, body)
+    talk.run(faults, body)
     assert talk.stderr.getvalue().splitlines() == [b"count 1", b"bye"]
 
 
@@ -245,7 +251,7 @@ def test_a_session_that_is_lost_for_good_ends_with_the_reason(faults: Faults, ta
             await call(session, "count")
         assert failed.value.error.code == mcp.types.CONNECTION_CLOSED
 
-    talk.run(faults.url, body, RecoveryOptions(give_up_seconds=0.5))
+    talk.run(faults, body, RecoveryOptions(give_up_seconds=0.5))
     assert [type(error) for error in talk.errors] == [SessionLost]
 
 

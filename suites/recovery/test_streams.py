@@ -51,7 +51,7 @@ def talk(faults: Faults) -> Talk:
         async def connected() -> None:
             async with (
                 asyncio.timeout(SECONDS),
-                connect(faults.url, recovery=RECOVERY, limits=limits) as client,
+                connect(faults.url, open_link=faults.open_link, recovery=RECOVERY, limits=limits) as client,
             ):
                 await main(client, begin)
 
@@ -186,7 +186,7 @@ def test_a_conversation(
     for number in range(5):
         faults.script(Chaos(fault_seed * 1000 + number, cuts=15, up=1_500, down=1_500))
         held = Conversation()
-        held.hold(faults.url, python, workspace)
+        held.hold(faults, python, workspace)
         held.check()
         ended.add(held.pid)
     assert left_running(client, python, workspace, ended) == set()

@@ -63,6 +63,8 @@ class _Closing:
 class End:
     """One side of a link; see :class:`harness.client.links.Link`."""
 
+    largest_message: int | None = None
+
     def __init__(self, wire: Wire, name: str) -> None:
         self.name = name
         self.receiver: Receiver | None = None
