@@ -12,10 +12,13 @@ import signal
 import sys
 import threading
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from executors import __version__
+from executors.auth import options as auth
 from executors.memory import keep_freed_memory
 from executors.remote import command as remote
+from executors.remote.credentials import is_loopback
 from executors.server.executor import serve_stdio, serve_websocket
 from executors.server.sessions import DEFAULT_RETENTION_SECONDS
 from executors.transport import unix
@@ -23,14 +26,17 @@ from executors.transport.event_loop import new_event_loop
 from executors.transport.stdio import take_standard_streams
 from executors.transport.websocket import Limits, implementation, parse_listen_url
 
+if TYPE_CHECKING:
+    from executors.auth.bearer import BearerGuard
+
 _DESCRIPTION = """\
 Run processes and touch files on this machine for a client elsewhere: JSON-RPC
 over WebSocket, on TCP or on a Unix socket, or over stdin and stdout; or dial
 out, and be reached through an encrypted relay.
 
-Whoever can connect can do what the user of this command can do: listen on
-loopback only, unless the network in between is yours. Requests with an Origin
-header, which browsers send, are refused.
+Whoever can connect can do what the user of this command can do: on other
+addresses than loopback they have to show a token (--ws-auth). Requests with an
+Origin header, which browsers send, are refused.
 """
 
 _EPILOG = """\
@@ -58,6 +64,7 @@ def make_parser(prog: str = "python -m executors") -> argparse.ArgumentParser:
         help="ws://IP:PORT, port 0 for any free one, or unix:///PATH for a socket that only this user can "
         "connect to, or stdio (default: %(default)s)",
     )
+    auth.add_options(parser)
     remote.add_options(parser, where)
     parser.add_argument(
         "--exit-with-parent",
@@ -111,22 +118,32 @@ def main(arguments: list[str] | None = None, prog: str = "python -m executors") 
     # What a peer gets wrong is answered to the peer, not logged here as a fault.
     logging.getLogger("picows").setLevel(logging.CRITICAL)
     prepared: remote.Prepared | None = None
+    guard: BearerGuard | None = None
     if options.remote is not None:
         try:
+            auth.check_unused(options, "nobody connects, and a relay lets in whom its registry knows")
             prepared = remote.Prepared(options)
         except (ValueError, remote.CredentialError) as error:
             parser.error(f"--remote: {error}")
     elif options.listen in ("stdio", "stdio://"):
         if options.exit_with_parent:
             parser.error("--exit-with-parent: with --listen stdio that is always so")
+        try:
+            auth.check_unused(options, "with --listen stdio nobody connects")
+        except ValueError as error:
+            parser.error(str(error))
     else:
         try:
-            _check_listen_url(options.listen)
+            is_exposed = _is_exposed(options.listen)
         except ValueError as error:
             parser.error(f"--listen: {error}; or stdio")
+        try:
+            guard = auth.guard_of(options, is_exposed=is_exposed)
+        except ValueError as error:
+            parser.error(str(error))
     try:
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            runner.run(_serve(options, prepared))
+            runner.run(_serve(options, prepared, guard))
     except remote.CannotStart as error:
         print(f"{prog}: {error}", file=sys.stderr)
         return 1
@@ -136,7 +153,9 @@ def main(arguments: list[str] | None = None, prog: str = "python -m executors") 
     return 0
 
 
-async def _serve(options: argparse.Namespace, prepared: remote.Prepared | None) -> None:
+async def _serve(
+    options: argparse.Namespace, prepared: remote.Prepared | None, guard: BearerGuard | None
+) -> None:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     _stop_on_signals(loop, stop)
@@ -162,7 +181,7 @@ async def _serve(options: argparse.Namespace, prepared: remote.Prepared | None) 
         pong_seconds=options.ping_seconds,
     )
     retention = options.session_retention_seconds
-    await serve_websocket(options.listen, limits, stop, lambda url: print(url, flush=True), retention)
+    await serve_websocket(options.listen, limits, stop, lambda url: print(url, flush=True), retention, guard)
 
 
 def _stop_on_signals(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
@@ -192,11 +211,15 @@ def _watch_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
         return
 
 
-def _check_listen_url(url: str) -> None:
+def _is_exposed(url: str) -> bool:
+    """Whether other machines may reach what listens on *url*.
+
+    :raises ValueError: it is malformed.
+    """
     if url.startswith(unix.SCHEME):
         unix.socket_path(url)
-    else:
-        parse_listen_url(url)
+        return False
+    return not is_loopback(parse_listen_url(url)[0])
 
 
 def _positive(text: str) -> int:

@@ -137,26 +137,31 @@ async def serve_websocket(
     stop: asyncio.Event,
     announce: Callable[[str], None],
     retention_seconds: float = DEFAULT_RETENTION_SECONDS,
+    authorize: websocket.Authorize | None = None,
 ) -> None:
     """Serves on *url*, ``ws://IP:PORT`` or ``unix:///PATH``, until *stop* is set.
 
     :param announce: gets the URL with the port that was found, once connections are taken.
     :param retention_seconds: how long a session may be without a connection.
+    :param authorize: decides who may connect; None to let everybody in.
     :raises ValueError: *url* is malformed.
     :raises OSError: the address cannot be bound.
     """
     async with open_executor(retention_seconds) as executor:
         listen = unix.serve if url.startswith(unix.SCHEME) else _serve_tcp
-        async with listen(url, limits, executor.connect) as found:
+        async with listen(url, limits, executor.connect, authorize) as found:
             announce(found)
             await stop.wait()
 
 
 @asynccontextmanager
 async def _serve_tcp(
-    url: str, limits: websocket.Limits, make_receiver: ReceiverFactory
+    url: str,
+    limits: websocket.Limits,
+    make_receiver: ReceiverFactory,
+    authorize: websocket.Authorize | None,
 ) -> AsyncIterator[str]:
-    server, found = await websocket.serve(url, limits, make_receiver)
+    server, found = await websocket.serve(url, limits, make_receiver, authorize)
     try:
         yield found
     finally:

@@ -52,7 +52,12 @@ def format_url(path: str) -> str:
 
 
 @asynccontextmanager
-async def serve(url: str, limits: websocket.Limits, make_receiver: ReceiverFactory) -> AsyncIterator[str]:
+async def serve(
+    url: str,
+    limits: websocket.Limits,
+    make_receiver: ReceiverFactory,
+    authorize: websocket.Authorize | None = None,
+) -> AsyncIterator[str]:
     """Listens on *url*, ``unix:///PATH``, while the context lasts; yields the URL.
 
     The socket is its owner's alone (mode 0600) before anybody can connect. One that nobody listens on
@@ -63,7 +68,7 @@ async def serve(url: str, limits: websocket.Limits, make_receiver: ReceiverFacto
     """
     path = socket_path(url)
     with bind(path) as listener:
-        server = await websocket.serve_socket(listener, limits, make_receiver)
+        server = await websocket.serve_socket(listener, limits, make_receiver, authorize)
         try:
             yield format_url(path)
         finally:

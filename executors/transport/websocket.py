@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 import socket
-from collections.abc import Container
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from executors import speedups
 from executors.transport.base import ReceiverFactory
@@ -30,6 +31,24 @@ shuts down."""
 # Control frames hold 125 bytes, two of them the code (RFC 6455 section 5.5).
 _MAX_REASON_BYTES: Final = 123
 _BACKLOG: Final = 1024
+
+Authorize = Callable[[Sequence[str]], str | None]
+"""Decides on a request for an upgrade by the values of all its Authorization headers: returns None to let it
+in, or else what the refusal says in WWW-Authenticate."""
+
+silent_log: Final = logging.Logger("websocket", logging.CRITICAL + 1)
+"""For where a token is shown: at lower levels, libraries log all headers of a request."""
+
+
+class Answer(NamedTuple):
+    """The response to a request that gets no upgrade.
+
+    :ivar challenge: value of its WWW-Authenticate header; None for none.
+    """
+
+    status: int
+    text: str
+    challenge: str | None = None
 
 
 @dataclass(frozen=True)
@@ -56,10 +75,11 @@ class Implementation(Protocol):
     """What a module that speaks WebSocket offers."""
 
     async def create_server(
-        self, limits: Limits, make_receiver: ReceiverFactory, **where: Any
+        self, limits: Limits, make_receiver: ReceiverFactory, authorize: Authorize | None, **where: Any
     ) -> asyncio.Server:
         """Starts to listen; refuses what :func:`answer_to` refuses.
 
+        :param authorize: None to let everybody in.
         :param where: arguments of :meth:`asyncio.loop.create_server`.
         :raises OSError: the address cannot be bound.
         """
@@ -76,19 +96,23 @@ def implementation() -> Implementation:
     return websocket_plain
 
 
-def answer_to(headers: Container[str], path: str) -> tuple[int, str] | None:
-    """Returns status and text that a request is answered with; None for one that asks for an upgrade.
+def answer_to(
+    headers: Container[str], path: str, authorization: Sequence[str], authorize: Authorize | None
+) -> Answer | None:
+    """Returns what a request is answered with; None for one that asks for an upgrade and may have it.
 
     :param headers: their names, without regard to case.
+    :param authorization: the values of its Authorization headers.
     """
     # A browser sends Origin and a program does not: no page may reach an executor.
     if "Origin" in headers:
-        return 403, "requests with an Origin header are refused\n"
+        return Answer(403, "requests with an Origin header are refused\n")
     if "Upgrade" in headers:
-        return None
+        challenge = None if authorize is None else authorize(authorization)
+        return None if challenge is None else Answer(401, f"unauthorized: {challenge}\n", challenge)
     if path.partition("?")[0] == "/readyz":
-        return 200, "ok\n"
-    return 404, "not found: connect by WebSocket, or get /readyz\n"
+        return Answer(200, "ok\n")
+    return Answer(404, "not found: connect by WebSocket, or get /readyz\n")
 
 
 def cut_reason(reason: str) -> str:
@@ -126,21 +150,28 @@ def format_url(host: str, port: int) -> str:
     return f"ws://[{host}]:{port}" if ":" in host else f"ws://{host}:{port}"
 
 
-async def serve(url: str, limits: Limits, make_receiver: ReceiverFactory) -> tuple[asyncio.Server, str]:
+async def serve(
+    url: str, limits: Limits, make_receiver: ReceiverFactory, authorize: Authorize | None = None
+) -> tuple[asyncio.Server, str]:
     """Starts to listen on *url*, ``ws://IP:PORT``.
 
+    :param authorize: None to let everybody in.
     :returns: the server and its URL, with the port that was found.
     :raises ValueError: *url* is malformed.
     :raises OSError: the address cannot be bound.
     """
     host, port = parse_listen_url(url)
     create_server = implementation().create_server
-    server = await create_server(limits, make_receiver, host=host, port=port, backlog=_BACKLOG)
+    server = await create_server(limits, make_receiver, authorize, host=host, port=port, backlog=_BACKLOG)
     return server, format_url(*server.sockets[0].getsockname()[:2])
 
 
 async def serve_socket(
-    listener: socket.socket, limits: Limits, make_receiver: ReceiverFactory
+    listener: socket.socket,
+    limits: Limits,
+    make_receiver: ReceiverFactory,
+    authorize: Authorize | None = None,
 ) -> asyncio.Server:
     """Starts to listen on a socket that is bound already; the server owns it from now on."""
-    return await implementation().create_server(limits, make_receiver, sock=listener, backlog=_BACKLOG)
+    create_server = implementation().create_server
+    return await create_server(limits, make_receiver, authorize, sock=listener, backlog=_BACKLOG)

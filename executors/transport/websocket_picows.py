@@ -27,10 +27,12 @@ from executors.transport.websocket import (
     SEND_HIGH_WATER,
     SEND_LOW_WATER,
     SILENCE,
+    Authorize,
     Limits,
     answer_to,
     cut_reason,
     reason_of_silence,
+    silent_log,
 )
 
 
@@ -198,22 +200,27 @@ class PicowsTransport(WSListener):
             self._receiver.message_received(message)
 
 
-async def create_server(limits: Limits, make_receiver: ReceiverFactory, **where: Any) -> asyncio.Server:
+async def create_server(
+    limits: Limits, make_receiver: ReceiverFactory, authorize: Authorize | None, **where: Any
+) -> asyncio.Server:
     """See :class:`executors.transport.websocket.Implementation`."""
 
     def accept(request: WSUpgradeRequest) -> WSListener | WSUpgradeResponseWithListener:
-        answer = answer_to(request.headers, request.path.decode("latin-1"))
+        shown = request.headers.getall("Authorization", ())
+        answer = answer_to(request.headers, request.path.decode("latin-1"), shown, authorize)
         if answer is None:
             return PicowsTransport(limits, make_receiver)
-        status, text = answer
+        status, text, challenge = answer
         if status == 200:
             response = WSUpgradeResponse.create_ok_response(text.encode())
         else:
-            response = WSUpgradeResponse.create_error_response(status, text.encode())
+            more = {} if challenge is None else {"WWW-Authenticate": challenge}
+            response = WSUpgradeResponse.create_error_response(status, text.encode(), more)
         return WSUpgradeResponseWithListener(response, None)
 
     return await ws_create_server(
         accept,
+        logger_name="server" if authorize is None else silent_log,
         websocket_handshake_timeout=HANDSHAKE_SECONDS,
         max_frame_size=limits.largest_frame,
         enable_auto_pong=False,

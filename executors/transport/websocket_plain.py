@@ -21,10 +21,12 @@ from executors.transport.websocket import (
     SEND_HIGH_WATER,
     SEND_LOW_WATER,
     SILENCE,
+    Authorize,
     Limits,
     answer_to,
     cut_reason,
     reason_of_silence,
+    silent_log,
 )
 
 # A server's answer to a close without a code as websockets has it, and as it is sent.
@@ -251,8 +253,11 @@ class PlainTransport(asyncio.Protocol, ABC):
 
 
 class _ServerTransport(PlainTransport):
-    def __init__(self, limits: Limits, make_receiver: ReceiverFactory) -> None:
-        self._server = ServerProtocol(max_size=max_size(limits))
+    def __init__(self, limits: Limits, make_receiver: ReceiverFactory, authorize: Authorize | None) -> None:
+        self._authorize = authorize
+        self._server = ServerProtocol(
+            max_size=max_size(limits), logger=None if authorize is None else silent_log
+        )
         super().__init__(limits, self._server, make_receiver)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -271,18 +276,24 @@ class _ServerTransport(PlainTransport):
         pass
 
     def _response(self, request: Request) -> Response:
-        answer = answer_to(request.headers, request.path)
         if request.method != "GET":
-            answer = HTTPStatus.METHOD_NOT_ALLOWED, "only GET is answered\n"
+            return self._server.reject(HTTPStatus.METHOD_NOT_ALLOWED, "only GET is answered\n")
+        shown = request.headers.get_all("Authorization")
+        answer = answer_to(request.headers, request.path, shown, self._authorize)
         if answer is not None:
-            return self._server.reject(*answer)
+            refusal = self._server.reject(answer.status, answer.text)
+            if answer.challenge is not None:
+                refusal.headers["WWW-Authenticate"] = answer.challenge
+            return refusal
         response = self._server.accept(request)
         if response.status_code == HTTPStatus.SWITCHING_PROTOCOLS:
             return response
         return self._server.reject(HTTPStatus.BAD_REQUEST, (response.body or b"").decode())
 
 
-async def create_server(limits: Limits, make_receiver: ReceiverFactory, **where: Any) -> asyncio.Server:
+async def create_server(
+    limits: Limits, make_receiver: ReceiverFactory, authorize: Authorize | None, **where: Any
+) -> asyncio.Server:
     """See :class:`executors.transport.websocket.Implementation`."""
     loop = asyncio.get_running_loop()
-    return await loop.create_server(lambda: _ServerTransport(limits, make_receiver), **where)
+    return await loop.create_server(lambda: _ServerTransport(limits, make_receiver, authorize), **where)

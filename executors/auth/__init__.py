@@ -1,0 +1,1 @@
+"""Who may connect to an executor that listens; the decision knows no socket and no clock."""
