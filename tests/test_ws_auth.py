@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import secrets
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -17,16 +14,13 @@ import jwt as pyjwt
 import pytest
 
 from executors.transport.unix import UnixSocket
+from tests.support.bearer import BY_DIGEST, GOOD, SHA256, TOKEN, private_file
 from tests.support.both import speed_ups  # noqa: F401
-from tests.support.launch import ROOT, Executor, http_get
+from tests.support.launch import Executor, http_get
 from tests.support.watch import SECONDS
 from tests.support.wire import Client, WebSocket, websocket
 
-TOKEN = secrets.token_urlsafe()
-SHA256 = hashlib.sha256(TOKEN.encode()).hexdigest()
 SECRET = os.urandom(32).hex()
-GOOD = f"Authorization: Bearer {TOKEN}"
-BY_DIGEST = ("--ws-auth", "capability-token", "--ws-token-sha256", SHA256)
 
 
 @pytest.fixture(scope="module")
@@ -34,13 +28,6 @@ def capability(speed_ups: str) -> Iterator[Executor]:  # noqa: F811
     with Executor(*BY_DIGEST) as executor:
         yield executor
         executor.expect_errors("a connection was refused")
-
-
-def private_file(folder: Path, content: str, mode: int = 0o600) -> Path:
-    path = folder / "secret"
-    path.write_text(content)
-    path.chmod(mode)
-    return path
 
 
 def upgrade(url: str, *headers: str, key: str = "MTIzNDU2Nzg5MDEyMzQ1Ng==") -> tuple[str, str]:
@@ -235,30 +222,7 @@ def test_a_signed_token_that_does_not_count(signed: Executor, how: dict[str, Any
     assert head.startswith("HTTP/1.1 401") and reason in head
 
 
-# The command
-
-
-def refusal(*options: str) -> str:
-    """Returns what the command says where it does not start, with the status for wrong usage."""
-    done = subprocess.run(
-        [sys.executable, "-m", "executors", *options],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    assert (done.returncode, done.stdout) == (2, ""), done
-    return done.stderr.partition(" error: ")[2].strip()
-
-
-@pytest.mark.parametrize(
-    "listen", ["ws://0.0.0.0:0", "ws://[::]:0", "ws://192.0.2.1:80", "ws://[::ffff:1.2.3.4]:0"]
-)
-def test_other_addresses_than_loopback_need_authentication(listen: str) -> None:
-    said = refusal("--listen", listen)
-    assert listen in said
-    assert "--ws-auth capability-token --ws-token-file PATH" in said and "--allow-unauthenticated" in said
+# Addresses
 
 
 def reach(url: str) -> str:
@@ -275,52 +239,11 @@ def test_other_addresses_with_it(speed_ups: str) -> None:  # noqa: F811
 
 
 def test_other_addresses_when_told_so(speed_ups: str) -> None:  # noqa: F811
-    with Executor("--allow-unauthenticated", listen="ws://0.0.0.0:0") as executor:
-        with Client(WebSocket(reach(executor.url))) as client:
-            assert client.handshake()
-
-
-def test_options_that_are_at_odds(tmp_path: Path) -> None:
-    here = str(private_file(tmp_path, TOKEN))
-    capability, signed = ("--ws-auth", "capability-token"), ("--ws-auth", "signed-bearer-token")
-    for options, said in (
-        (capability, "give one of --ws-token-file and --ws-token-sha256"),
-        ((*BY_DIGEST, "--ws-token-file", here), "give one of"),
-        ((*capability, "--ws-token-sha256", "ab"), "64 hexadecimal digits"),
-        ((*capability, "--ws-token-sha256", "g" * 64), "64 hexadecimal digits"),
-        ((*capability, "--ws-token-sha256", SHA256 + "\n"), "64 hexadecimal digits"),
-        (signed, "give --ws-shared-secret-file"),
-        (("--ws-token-sha256", SHA256), "--ws-token-sha256 goes with --ws-auth capability-token"),
-        (("--ws-token-file", here), "goes with --ws-auth capability-token"),
-        ((*BY_DIGEST, "--ws-issuer", "x"), "--ws-issuer goes with --ws-auth signed-bearer-token"),
-        ((*BY_DIGEST, "--ws-max-clock-skew-seconds", "0"), "goes with --ws-auth signed-bearer-token"),
-        ((*signed, "--ws-max-clock-skew-seconds", "nan"), "give 0 to 3600 seconds"),
-        ((*signed, "--ws-max-clock-skew-seconds", "-1"), "give 0 to 3600 seconds"),
-        ((*BY_DIGEST, "--allow-unauthenticated"), "at odds"),
-        (("--listen", "stdio", *BY_DIGEST), "nobody connects"),
-        (("--listen", "stdio", "--allow-unauthenticated"), "nobody connects"),
-        (("--remote", "https://x", "--environment-id", "x", *BY_DIGEST), "nobody connects"),
+    with (
+        Executor("--allow-unauthenticated", listen="ws://0.0.0.0:0") as executor,
+        Client(WebSocket(reach(executor.url))) as client,
     ):
-        assert said in refusal(*options), options
-
-
-def test_files_of_no_use(tmp_path: Path) -> None:
-    for content, said in ((" \n", "is empty"), ("x" * 70_000, "more than 65536 bytes")):
-        path = str(private_file(tmp_path, content))
-        assert said in refusal("--ws-auth", "capability-token", "--ws-token-file", path)
-        assert said in refusal("--ws-auth", "signed-bearer-token", "--ws-shared-secret-file", path)
-    for content in ("short", "with blanks in it, though it is long enough", "é" * 40, "a" * 5000):
-        path = str(private_file(tmp_path, content))
-        said = refusal("--ws-auth", "capability-token", "--ws-token-file", path)
-        assert "22 characters" in said and "secrets.token_urlsafe()" in said and content not in said
-    path = str(private_file(tmp_path, "x" * 31))
-    assert "31 bytes, and needs 32" in refusal(
-        "--ws-auth", "signed-bearer-token", "--ws-shared-secret-file", path
-    )
-    missing = str(tmp_path / "missing")
-    assert f"{missing} cannot be read: No such file" in refusal(
-        "--ws-auth", "capability-token", "--ws-token-file", missing
-    )
+        assert client.handshake()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="files have no such mode there")
