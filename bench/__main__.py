@@ -11,20 +11,23 @@ import shlex
 import sys
 import tempfile
 import time
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from bench import measures, recovery, sandbox
+from bench import measures, recovery, relay, sandbox
 from bench.launch import LaunchError, Target, running
 from bench.measures import Bench, Measure, Settings
 from bench.results import Results, Series, reached, to_json, to_table
 from bench.rounds import add_round, progress
+from harness.client.errors import ClientError
 
 MEASURES = [*measures.MEASURES, *sandbox.MEASURES, *recovery.MEASURES]
+"""Those without the relay, which all run if none is named."""
 
 _FULL = (5, 1.0, 100.0)
 _QUICK = (2, 0.25, 22.0)
@@ -32,6 +35,9 @@ _QUICK = (2, 0.25, 22.0)
 _EPILOG = """\
 All executors take part in every round, one after the other. The first one is
 held against the goals, and its numbers against those of the others.
+
+The measures of the relay are apart from the others: this project's executor
+dials out to the service, in the place of what --launch and --url say.
 
 With --against the goals are other ones: of the ratios, this project's number
 divided by the other's in the same round.
@@ -75,8 +81,8 @@ def make_parser() -> argparse.ArgumentParser:
         "--env",
         metavar="NAME,...",
         type=_environments,
-        default=["local"],
-        help="with --against, where: local (the default), wine-exec for their Windows programs, or both",
+        help="with --against, where: local (the default), relay for executors that dial out (the default for "
+        "measures of the relay), wine-exec for their Windows programs, or several",
     )
     parser.add_argument("--page", metavar="FILE", help="with --against, write a page with plots")
     parser.add_argument(
@@ -90,7 +96,8 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="NAME,...",
         type=_only,
         default=MEASURES,
-        help=f"of {', '.join(measure.key for measure in MEASURES)}",
+        help=f"of {', '.join(measure.key for measure in MEASURES)}, or {relay.GROUP} for all of "
+        f"{', '.join(measure.key for measure in relay.MEASURES)}",
     )
     parser.add_argument("--quick", action="store_true", help="fewer rounds of a quarter of the size")
     parser.add_argument("--json", metavar="FILE", help="write the results as JSON; - for standard output")
@@ -111,11 +118,17 @@ def main() -> int:
         parser.error("the measures read /proc: run them on Linux")
     if options.against:
         return _against(parser, options)
-    if options.page or options.codex_binary or options.env != ["local"]:
+    if options.page or options.codex_binary or options.env:
         parser.error("--env, --page and --codex-binary belong to --against")
-    own = shlex.join([sys.executable, "-m", "executors", "--listen", "ws://127.0.0.1:0"])
-    targets: list[Target] = options.targets or [Target("crossexec", command=own)]
-    names = [target.name for target in targets]
+    targets: Targets
+    if _are_relayed(parser, options.only):
+        if options.targets or options.no_quickack:
+            parser.error("the measures of the relay bring up an executor: leave out the other options")
+        names, targets = ["crossexec"], _own_dialling
+    else:
+        own = shlex.join([sys.executable, "-m", "executors", "--listen", "ws://127.0.0.1:0"])
+        given: list[Target] = options.targets or [Target("crossexec", command=own)]
+        names, targets = [target.name for target in given], lambda: nullcontext(given)
     if len(set(names)) < len(names):
         parser.error(f"names must differ: {', '.join(names)}; give NAME=... to each")
     rounds, scale, seconds = _QUICK if options.quick else _FULL
@@ -123,8 +136,8 @@ def main() -> int:
     load = os.getloadavg()[0]
     begin = time.monotonic()
     try:
-        results, done = asyncio.run(_run(targets, options.only, settings, rounds, begin + seconds))
-    except (LaunchError, OSError) as error:
+        results, done = asyncio.run(_run(targets, names, options.only, settings, rounds, begin + seconds))
+    except (ClientError, LaunchError, OSError) as error:
         print(f"python -m bench: {error}", file=sys.stderr)
         return 2
     report = {
@@ -157,7 +170,8 @@ def _against(parser: argparse.ArgumentParser, options: argparse.Namespace) -> in
     if options.targets or options.no_quickack:
         parser.error("--against brings up both executors and uses both clients: leave out the other options")
     only = [] if options.only is MEASURES else [measure.key for measure in options.only]
-    for environment in options.env:
+    environments = options.env or ["relay" if _are_relayed(parser, options.only) else "local"]
+    for environment in environments:
         known = {row.measure.key for row in against.ROWS[environment]}
         if only and not known.issuperset(only):
             parser.error(f"compared on {environment} are {', '.join(known)}")
@@ -166,8 +180,8 @@ def _against(parser: argparse.ArgumentParser, options: argparse.Namespace) -> in
     choices = read_settings(codex_binary=options.codex_binary)
     load = os.getloadavg()[0]
     made = []
-    for environment in options.env:
-        limit = seconds if environment == "local" else seconds * 0.7
+    for environment in environments:
+        limit = seconds * 0.7 if environment == "wine-exec" else seconds
         try:
             compared = asyncio.run(against.compare(environment, choices, only, settings, rounds, limit))
         except (EnvironmentFailed, LaunchError, OSError) as error:
@@ -185,7 +199,7 @@ def _against(parser: argparse.ArgumentParser, options: argparse.Namespace) -> in
         _write_json(options.json, report)
     if options.page:
         Path(options.page).write_text(render(report), "utf-8")
-    missed = any(pair.row.goal is not None and not pair.reached for each in made for pair in each.pairs)
+    missed = any(pair.row.has_goal and not pair.reached for each in made for pair in each.pairs)
     return 1 if options.check and missed else 0
 
 
@@ -207,15 +221,40 @@ def _about(load: float, settings: Settings) -> dict[str, Any]:
     }
 
 
+Targets = Callable[[], AbstractAsyncContextManager[list[Target]]]
+
+
+@asynccontextmanager
+async def _own_dialling() -> AsyncIterator[list[Target]]:
+    from bench.places import own_dialling
+
+    async with own_dialling() as target:
+        yield [target]
+
+
+def _are_relayed(parser: argparse.ArgumentParser, asked: list[Measure]) -> bool:
+    """Whether what is asked for are measures of the relay; ends the program where only some are."""
+    found = {measure in relay.MEASURES for measure in asked}
+    if len(found) > 1:
+        parser.error("the measures of the relay are run by themselves: give two runs")
+    return found == {True}
+
+
 async def _run(
-    targets: list[Target], measures: list[Measure], settings: Settings, rounds: int, deadline: float
+    make_targets: Targets,
+    names: list[str],
+    measures: list[Measure],
+    settings: Settings,
+    rounds: int,
+    deadline: float,
 ) -> tuple[Results, int]:
     """Returns the results and how many rounds there was time for."""
     results: Results = {
-        measure.key: {target.name: Series(worst=measure.worst) for target in targets} for measure in measures
+        measure.key: {name: Series(worst=measure.worst) for name in names} for measure in measures
     }
     with tempfile.TemporaryDirectory(prefix="crossexec-bench-") as folder:
         async with AsyncExitStack() as stack:
+            targets = await stack.enter_async_context(make_targets())
             benches = [
                 Bench(target, await stack.enter_async_context(running(target)), Path(folder), settings)
                 for target in targets
@@ -258,13 +297,15 @@ def _url(text: str) -> Target:
 def _environments(text: str) -> list[str]:
     names = text.split(",")
     for name in names:
-        if name not in ("local", "wine-exec"):
-            raise argparse.ArgumentTypeError(f"expected local or wine-exec, found {name!r}")
+        if name not in ("local", "relay", "wine-exec"):
+            raise argparse.ArgumentTypeError(f"expected local, relay or wine-exec, found {name!r}")
     return names
 
 
 def _only(text: str) -> list[Measure]:
-    known = {measure.key: measure for measure in MEASURES}
+    known = {measure.key: measure for measure in [*MEASURES, *relay.MEASURES]}
+    if text == relay.GROUP:
+        return relay.MEASURES
     try:
         return [known[key] for key in text.split(",")]
     except KeyError as error:

@@ -8,9 +8,10 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from bench import measures, sandbox
+from bench import measures, relay, sandbox
 from bench.comparison import (
     CALLS,
+    CONNECTIONS,
     FILES,
     LAUNCH,
     MEMORY,
@@ -141,6 +142,22 @@ _PART_OF: Final = {
     "start": LAUNCH,
 }
 _WITH_CALLS: Final = frozenset(key for key, part in _PART_OF.items() if part not in (MEMORY, LAUNCH))
+_PART_OF_RELAY: Final = {
+    "relay-handshake": CONNECTIONS,
+    "relay-call": CALLS,
+    "relay-output": OUTPUT,
+    "relay-read-blocks": FILES,
+    "relay-recover": CONNECTIONS,
+    "relay-first-reply": CONNECTIONS,
+    "relay-calls": CALLS,
+    "relay-outputs": OUTPUT,
+    "relay-read-file": FILES,
+    "relay-write-blocks": FILES,
+    "relay-rss": MEMORY,
+    "relay-rss-100": MEMORY,
+}
+# Beside those of the numbers themselves.
+_RELAY_GOALS: Final = {"relay-output": 1.0, "relay-read-blocks": 1.0}
 _GOALS: Final = {
     "process-plain": 0.5,
     "process-quick": 0.9,
@@ -211,6 +228,12 @@ def _rows(amounts: dict[str, int], goals: dict[str, float], titles: dict[str, st
     return made
 
 
+def _relay_rows() -> list[Row]:
+    """Each with the one client that there is: it talks to the rendezvous, and not to an executor."""
+    known = {measure.key: measure for measure in relay.MEASURES}
+    return [Row(part, known[key], "", _RELAY_GOALS.get(key)) for key, part in _PART_OF_RELAY.items()]
+
+
 async def _write_blocks(bench: Bench, amount: int) -> list[float]:
     """Writes the file twice and measures the second time.
 
@@ -223,6 +246,7 @@ async def _write_blocks(bench: Bench, amount: int) -> list[float]:
 
 ROWS: Final = {
     "local": _rows(_LOCAL, {**_GOALS, "idle-rss": 1.0}, _TITLES),
+    "relay": _relay_rows(),
     # No sandbox holds there.
     "wine-exec": _rows(_WINE, {**_GOALS, "idle-rss": 0.25}, _WINDOWS_TITLES),
 }

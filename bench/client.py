@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from itertools import count
 from typing import Any, TypeVar
@@ -102,33 +103,38 @@ class Process:
             self.some_output.set_result(pybase64.b64decode(base64, validate=True))
 
 
-class Client(WSListener):
-    """One initialized connection; made by :func:`connect`.
+class Client(ABC):
+    """One connection.
 
-    :param quickack: acknowledge each TCP segment at once. The kernel leaves this mode by itself,
-        so that it is set again after every read.
     :param system: the executor's.
+    :ivar lost: done once the connection has ended.
     """
 
-    def __init__(self, quickack: bool, system: System = POSIX) -> None:
+    def __init__(self, system: System) -> None:
         self._system = system
         self._loop = asyncio.get_running_loop()
-        self._transport: WSTransport
-        self._socket: Any = None
-        self._quickack = _QUICKACK if quickack else None
         self._ids = count(1)
         self._calls: dict[int, tuple[Reply, asyncio.Future[Any]]] = {}
         self._processes: dict[str, Process] = {}
         self.lost: asyncio.Future[None] = self._loop.create_future()
 
-    # Of WSListener.
+    # What carries the messages.
 
-    def on_ws_connected(self, transport: WSTransport) -> None:
-        self._transport = transport
-        self._socket = transport.underlying_transport.get_extra_info("socket")
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    @abstractmethod
+    def _send(self, message: bytes) -> None: ...
 
-    def on_ws_disconnected(self, transport: WSTransport) -> None:
+    @abstractmethod
+    def pause_reading(self) -> None:
+        """Leaves what the executor sends where it is, so that sooner or later it has to wait."""
+
+    @abstractmethod
+    def resume_reading(self) -> None: ...
+
+    @abstractmethod
+    def disconnect(self) -> None: ...
+
+    def ended(self) -> None:
+        """To be called once the connection has."""
         self.lost.set_result(None)
         ended = ConnectionEnded("the executor has dropped the connection")
         for _, failed in self._calls.values():
@@ -138,14 +144,8 @@ class Client(WSListener):
             for each in (process.started, process.exited, process.closed, process.some_output):
                 _fail(each, ended)
 
-    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        if frame.msg_type not in (WSMsgType.TEXT, WSMsgType.BINARY):
-            if frame.msg_type == WSMsgType.CLOSE:
-                transport.disconnect()
-            return
-        if self._quickack is not None and frame.last_in_buffer:
-            self._socket.setsockopt(socket.IPPROTO_TCP, self._quickack, 1)
-        payload = frame.get_payload_as_memoryview()
+    def take(self, payload: memoryview) -> None:
+        """To be called with each message."""
         head = bytes(payload[:_HEAD_BYTES])
         if head.startswith(_OUTPUT) and self._output(head, payload):
             return
@@ -157,10 +157,10 @@ class Client(WSListener):
                 return
         self._other(payload)
 
-    def pause_writing(self) -> None:
+    def pause_writing(self) -> None:  # noqa: B027
         """Nothing to do: what a measure has in flight is all that is ever queued."""
 
-    def resume_writing(self) -> None:
+    def resume_writing(self) -> None:  # noqa: B027
         """As :meth:`pause_writing`."""
 
     def _output(self, head: bytes, payload: memoryview) -> bool:
@@ -218,9 +218,7 @@ class Client(WSListener):
         """
         number = next(self._ids)
         self._calls[number] = (reply, failed)
-        self._transport.send(
-            WSMsgType.TEXT, b'{"id":%d,"method":"%b","params":%b}' % (number, method, params)
-        )
+        self._send(b'{"id":%d,"method":"%b","params":%b}' % (number, method, params))
 
     async def call(self, method: str, params: Any = None) -> Any:
         """Makes a call and returns its decoded result.
@@ -239,7 +237,7 @@ class Client(WSListener):
         return msgspec.json.decode(await future)
 
     def notify(self, method: str) -> None:
-        self._transport.send(WSMsgType.TEXT, _encode({"method": method}))
+        self._send(_encode({"method": method}))
 
     def start(
         self,
@@ -291,29 +289,65 @@ class Client(WSListener):
         await self.call("process/terminate", {"processId": process.process_id})
         await process.closed
 
-    def pause_reading(self) -> None:
-        """Leaves what the executor sends in the buffers of the kernel."""
-        self._transport.underlying_transport.pause_reading()
-
-    def resume_reading(self) -> None:
-        self._transport.underlying_transport.resume_reading()
-
     async def initialize(self) -> dict[str, Any]:
         result: dict[str, Any] = await self.call("initialize", {"clientName": "crossexec-bench"})
         self.notify("initialized")
         return result
 
+
+class DirectClient(Client, WSListener):
+    """A connection to an executor that listens.
+
+    :param quickack: acknowledge each TCP segment at once. The kernel leaves this mode by itself,
+        so that it is set again after every read.
+    """
+
+    def __init__(self, quickack: bool, system: System) -> None:
+        super().__init__(system)
+        self._transport: WSTransport
+        self._socket: Any = None
+        self._quickack = _QUICKACK if quickack else None
+
+    def _send(self, message: bytes) -> None:
+        self._transport.send(WSMsgType.TEXT, message)
+
+    def pause_reading(self) -> None:
+        self._transport.underlying_transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        self._transport.underlying_transport.resume_reading()
+
     def disconnect(self) -> None:
         self._transport.disconnect(graceful=False)
 
+    # Of WSListener.
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        self._transport = transport
+        self._socket = transport.underlying_transport.get_extra_info("socket")
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        self.ended()
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        if frame.msg_type not in (WSMsgType.TEXT, WSMsgType.BINARY):
+            if frame.msg_type == WSMsgType.CLOSE:
+                transport.disconnect()
+            return
+        if self._quickack is not None and frame.last_in_buffer:
+            self._socket.setsockopt(socket.IPPROTO_TCP, self._quickack, 1)
+        self.take(frame.get_payload_as_memoryview())
+
 
 @asynccontextmanager
-async def connect(url: str, *, quickack: bool = True, system: System = POSIX) -> AsyncIterator[Client]:
+async def initialized(open_one: Callable[[], Awaitable[Client]]) -> AsyncIterator[Client]:
     """Yields an initialized connection.
 
-    :raises OSError: nobody listens at *url*.
+    :param open_one: opens it.
+    :raises OSError: nobody is there.
     """
-    client = await open_client(url, quickack=quickack, system=system)
+    client = await open_one()
     try:
         await client.initialize()
         yield client
@@ -323,15 +357,18 @@ async def connect(url: str, *, quickack: bool = True, system: System = POSIX) ->
 
 
 async def open_client(url: str, *, quickack: bool = True, system: System = POSIX) -> Client:
-    """Returns a connection on which nothing has been sent yet."""
+    """Returns a connection on which nothing has been sent yet.
+
+    :raises OSError: nobody listens at *url*.
+    """
     _, listener = await ws_connect(
-        lambda: Client(quickack, system),
+        lambda: DirectClient(quickack, system),
         url,
         max_frame_size=MAX_FRAME_BYTES,
         read_buffer_init_size=_READ_BUFFER_BYTES,
         logger_name="bench",
     )
-    assert isinstance(listener, Client)
+    assert isinstance(listener, DirectClient)
     return listener
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from bench.measures import Measure
-from bench.results import Series, align, number_text
+from bench.results import Series, align, number_text, reached
 
 START: Final = "Start to exited"
 CALLS: Final = "Calls"
@@ -16,7 +16,8 @@ FILES: Final = "Files"
 SANDBOX: Final = "Start in a sandbox"
 MEMORY: Final = "Memory"
 LAUNCH: Final = "Start-up"
-PARTS: Final = (START, SANDBOX, CALLS, OUTPUT, FILES, MEMORY, LAUNCH)
+CONNECTIONS: Final = "Connections"
+PARTS: Final = (START, SANDBOX, CONNECTIONS, CALLS, OUTPUT, FILES, MEMORY, LAUNCH)
 
 Client = Literal["plain", "quick", ""]
 
@@ -26,15 +27,20 @@ class Row:
     """One measure as it is compared.
 
     :ivar part: of the page.
+    :ivar measure: with a goal of its own if this project's number itself has one.
     :ivar client: ``plain`` leaves acknowledgements to the kernel, ``quick`` sends each at once; empty where
         no call is measured.
-    :ivar goal: of the ratio, this project's number divided by the other's.
+    :ivar goal: of the ratio, this project's number divided by the other's; both goals have to be reached.
     """
 
     part: str
     measure: Measure
     client: Client
     goal: float | None
+
+    @property
+    def has_goal(self) -> bool:
+        return self.goal is not None or self.measure.goal is not None
 
     @property
     def key(self) -> str:
@@ -75,13 +81,16 @@ class Pair:
 
     @property
     def reached(self) -> bool | None:
-        """Whether the goal was; None without a goal, or where there is nothing to hold against.
+        """Whether the goals were; None without a goal, or where there is nothing to hold against.
 
         What this project's executor alone cannot do is a goal missed.
         """
+        own = reached(self.row.measure, self.series[0])
+        if not own and self.row.measure.goal is not None:
+            return False if own is not None or self.series[1].rounds else None
         goal, found = self.row.goal, self.ratio
         if goal is None:
-            return None
+            return own
         if found is None:
             return False if self.series[1].rounds else None
         return found <= goal if self.row.measure.better == "lower" else found >= goal
@@ -126,6 +135,7 @@ class Comparison:
             "roundRatios": pair.ratios,
             "cpuRatio": pair.cpu_ratio,
             "goal": row.goal,
+            "goalOfNumber": row.measure.goal,
             "goalReached": pair.reached,
             "executors": {
                 name: {
@@ -158,7 +168,7 @@ class Comparison:
                     spread,
                     "" if pair.cpu_ratio is None else ratio_text(pair.cpu_ratio),
                     goal_text(pair),
-                    _MARKS[pair.reached] if row.goal is not None else "",
+                    _MARKS[pair.reached] if row.has_goal else "",
                 ]
             )
             failures += [
@@ -179,6 +189,9 @@ def ratio_text(ratio: float) -> str:
 
 
 def goal_text(pair: Pair) -> str:
-    if pair.row.goal is None:
-        return ""
-    return f"{'<=' if pair.row.measure.better == 'lower' else '>='} {pair.row.goal:g}"
+    sign = "<=" if pair.row.measure.better == "lower" else ">="
+    measure = pair.row.measure
+    goals = [] if measure.goal is None else [f"{number_text(measure.goal)} {measure.unit}"]
+    if pair.row.goal is not None:
+        goals.append(f"{pair.row.goal:g}")
+    return f"{sign} {' and '.join(goals)}" if goals else ""

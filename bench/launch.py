@@ -12,6 +12,10 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
+
+from bench.client import Client
+from bench.system import System
 
 _START_SECONDS = 30.0
 _END_SECONDS = 5.0
@@ -21,9 +25,28 @@ class LaunchError(Exception):
     """A command did not become an executor."""
 
 
+class Route(Protocol):
+    """The way to an executor that does not listen.
+
+    :ivar input: what its command reads at first.
+    """
+
+    @property
+    def input(self) -> bytes: ...
+
+    async def until_reachable(self) -> str:
+        """Waits for the executor; returns its name for people."""
+
+    async def open(self, system: System) -> Client:
+        """Returns a connection on which nothing has been sent yet."""
+
+
 @dataclass(frozen=True)
 class Target:
-    """What is measured: a command to launch, or a URL where an executor listens already."""
+    """What is measured: a command to launch, or a URL where an executor listens already.
+
+    :ivar route: how it is reached, if it is launched and does not listen.
+    """
 
     name: str
     command: str = ""
@@ -33,6 +56,7 @@ class Target:
     cwd: Path | None = None
     is_alone: bool = True
     """Whether its process group is its own to end: under Wine services of the whole prefix may be in it."""
+    route: Route | None = None
 
 
 @dataclass
@@ -91,7 +115,7 @@ class Executor:
 async def running(target: Target) -> AsyncIterator[Executor]:
     """Yields the executor of *target*; one that is launched has ended afterwards.
 
-    :raises LaunchError: the command ended, or printed no URL within 30 s.
+    :raises LaunchError: the command ended, or printed no URL or could not be reached within 30 s.
     """
     if target.url:
         yield Executor(target.url)
@@ -111,7 +135,10 @@ async def running(target: Target) -> AsyncIterator[Executor]:
         except OSError as error:
             raise LaunchError(f"{target.name}: cannot start {target.command!r}: {error}") from None
         try:
-            yield await _listening(target, process, begin)
+            if target.route is None:
+                yield await _listening(target, process, begin)
+            else:
+                yield await _reachable(target, target.route, process, begin)
         except LaunchError as error:
             messages.seek(0)
             raise LaunchError(f"{error}; it said: {messages.read().decode(errors='replace')}") from None
@@ -132,6 +159,28 @@ async def _listening(target: Target, process: asyncio.subprocess.Process, begin:
             f"{target.name}: the first line of {target.command!r} must be its ws:// URL, found {line!r}"
         )
     return Executor(line, _with_descendants(process.pid), took)
+
+
+async def _reachable(
+    target: Target, route: Route, process: asyncio.subprocess.Process, begin: float
+) -> Executor:
+    assert process.stdin is not None
+    process.stdin.write(route.input)
+    process.stdin.close()
+    reaching = asyncio.create_task(route.until_reachable())
+    ending = asyncio.create_task(process.wait())
+    try:
+        await asyncio.wait((reaching, ending), timeout=_START_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        if reaching.done():
+            return Executor(await reaching, _with_descendants(process.pid), time.perf_counter() - begin)
+    finally:
+        for task in (reaching, ending):
+            task.cancel()
+        await asyncio.gather(reaching, ending, return_exceptions=True)
+    found = f"not within {_START_SECONDS:g} s" if process.returncode is None else "it has ended"
+    raise LaunchError(
+        f"{target.name}: {target.command!r} should have come to where it can be reached: {found}"
+    )
 
 
 async def _end(process: asyncio.subprocess.Process, is_alone: bool) -> None:

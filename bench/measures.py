@@ -13,7 +13,7 @@ from typing import Literal
 
 import pybase64
 
-from bench.client import Client, base64_field, connect, decoded_size, open_client
+from bench.client import Client, base64_field, decoded_size, initialized, open_client
 from bench.launch import Executor, Target, characters_written, running
 from bench.system import POSIX, System
 
@@ -60,6 +60,16 @@ class Bench:
         """Returns what the executor calls a *path* in the folder."""
         return self.system.uri(path)
 
+    async def open(self) -> Client:
+        """Returns a connection on which nothing has been sent yet."""
+        if self.target.route is not None:
+            return await self.target.route.open(self.system)
+        return await open_client(self.executor.url, quickack=self.settings.quickack, system=self.system)
+
+    def connected(self) -> AbstractAsyncContextManager[Client]:
+        """Yields an initialized connection."""
+        return initialized(self.open)
+
 
 class Unmeasurable(Exception):
     """This cannot be measured here; the text says why."""
@@ -104,7 +114,7 @@ async def _connect(bench: Bench, amount: int) -> list[float]:
     result = []
     for _ in range(amount):
         begin = time.perf_counter()
-        client = await open_client(bench.executor.url, quickack=bench.settings.quickack)
+        client = await bench.open()
         await client.initialize()
         result.append((time.perf_counter() - begin) * 1e3)
         client.disconnect()
@@ -114,7 +124,7 @@ async def _connect(bench: Bench, amount: int) -> list[float]:
 
 async def _process(bench: Bench, amount: int) -> list[float]:
     result = []
-    async with _connected(bench) as client:
+    async with bench.connected() as client:
         for number in range(amount):
             begin = time.perf_counter()
             process = client.start(f"p{number}", bench.system.nothing)
@@ -125,7 +135,7 @@ async def _process(bench: Bench, amount: int) -> list[float]:
 
 
 async def _processes(bench: Bench, amount: int) -> list[float]:
-    async with _connected(bench) as client:
+    async with bench.connected() as client:
         begin = time.perf_counter()
         await _run_processes(client, bench.system.nothing, amount)
         return [amount / (time.perf_counter() - begin)]
@@ -143,28 +153,28 @@ async def _run_processes(client: Client, argv: list[str], amount: int) -> None:
             group.create_task(one_after_the_other())
 
 
-async def _metadata(bench: Bench, amount: int) -> list[float]:
+async def metadata(bench: Bench, amount: int) -> list[float]:
     path = bench.uri(_file(bench, 1))
     result = []
-    async with _connected(bench) as client:
+    async with bench.connected() as client:
         for _ in range(amount):
             begin = time.perf_counter()
-            await _pipelined(client, b"fs/getMetadata", lambda _: b'{"path":"%b"}' % path.encode(), 1, 1)
+            await pipelined(client, b"fs/getMetadata", lambda _: b'{"path":"%b"}' % path.encode(), 1, 1)
             result.append((time.perf_counter() - begin) * 1e6)
     return result
 
 
 async def _metadata_pipelined(bench: Bench, amount: int) -> list[float]:
     params = b'{"path":"%b"}' % bench.uri(_file(bench, 1)).encode()
-    async with _connected(bench) as client:
+    async with bench.connected() as client:
         begin = time.perf_counter()
-        await _pipelined(client, b"fs/getMetadata", lambda _: params, amount, _CALLS_IN_FLIGHT)
+        await pipelined(client, b"fs/getMetadata", lambda _: params, amount, _CALLS_IN_FLIGHT)
         return [amount / (time.perf_counter() - begin)]
 
 
-async def _output(bench: Bench, amount: int) -> list[float]:
+async def output(bench: Bench, amount: int) -> list[float]:
     size = amount * MIB
-    async with _connected(bench) as client:
+    async with bench.connected() as client:
         begin = time.perf_counter()
         process = client.start("p", bench.system.zeros(size), verify=b"\0" if bench.settings.verify else None)
         if bench.system.starts_slowly:
@@ -177,7 +187,7 @@ async def _output(bench: Bench, amount: int) -> list[float]:
     return [size / took / 1e6]
 
 
-async def _read_file(bench: Bench, amount: int) -> list[float]:
+async def read_file(bench: Bench, amount: int) -> list[float]:
     path = _file(bench, amount)
     params = b'{"path":"%b"}' % bench.uri(path).encode()
     expected = path.read_bytes() if bench.settings.verify else b""
@@ -185,13 +195,13 @@ async def _read_file(bench: Bench, amount: int) -> list[float]:
     def check(_: int, payload: memoryview) -> None:
         _check_data(base64_field(payload, b"dataBase64"), amount * MIB, expected)
 
-    async with _connected(bench) as client:
+    async with bench.connected() as client:
         begin = time.perf_counter()
-        await _pipelined(client, b"fs/readFile", lambda _: params, 1, 1, check)
+        await pipelined(client, b"fs/readFile", lambda _: params, 1, 1, check)
         return [amount * MIB / (time.perf_counter() - begin) / 1e6]
 
 
-async def _read_blocks(bench: Bench, amount: int) -> list[float]:
+async def read_blocks(bench: Bench, amount: int) -> list[float]:
     path = _file(bench, amount)
     verify = bench.settings.verify
     file = os.open(path, os.O_RDONLY)
@@ -204,17 +214,17 @@ async def _read_blocks(bench: Bench, amount: int) -> list[float]:
         return b'{"handleId":"h","offset":%d,"len":%d}' % (index * _BLOCK, _BLOCK)
 
     try:
-        async with _connected(bench) as client:
+        async with bench.connected() as client:
             begin = time.perf_counter()
             await client.call("fs/open", {"handleId": "h", "path": bench.uri(path), "mode": "read"})
-            await _pipelined(client, b"fs/readBlock", params, amount, _BLOCKS_IN_FLIGHT, check)
+            await pipelined(client, b"fs/readBlock", params, amount, _BLOCKS_IN_FLIGHT, check)
             await client.call("fs/close", {"handleId": "h"})
             return [amount * _BLOCK / (time.perf_counter() - begin) / 1e6]
     finally:
         os.close(file)
 
 
-async def _write_blocks(bench: Bench, amount: int) -> list[float]:
+async def write_blocks(bench: Bench, amount: int) -> list[float]:
     path = bench.folder / "written"
     block = _PATTERN[:_BLOCK]
     chunk = pybase64.b64encode(block)
@@ -222,10 +232,10 @@ async def _write_blocks(bench: Bench, amount: int) -> list[float]:
     def params(index: int) -> bytes:
         return b'{"handleId":"h","offset":%d,"chunk":"%b"}' % (index * _BLOCK, chunk)
 
-    async with _connected(bench) as client:
+    async with bench.connected() as client:
         begin = time.perf_counter()
         await client.call("fs/open", {"handleId": "h", "path": bench.uri(path), "mode": "replace"})
-        await _pipelined(client, b"fs/writeBlock", params, amount, _BLOCKS_IN_FLIGHT)
+        await pipelined(client, b"fs/writeBlock", params, amount, _BLOCKS_IN_FLIGHT)
         await client.call("fs/close", {"handleId": "h"})
         took = time.perf_counter() - begin
     try:
@@ -242,7 +252,7 @@ async def _write_blocks(bench: Bench, amount: int) -> list[float]:
 
 async def _terminate(bench: Bench, amount: int) -> list[float]:
     result = []
-    async with _connected(bench) as client:
+    async with bench.connected() as client:
         for number in range(amount):
             process = client.start(f"p{number}", bench.system.sleeper)
             await process.started
@@ -296,7 +306,7 @@ async def _until_blocked(pid: int) -> None:
         await asyncio.sleep(_STALL_POLL_SECONDS)
 
 
-async def _pipelined(
+async def pipelined(
     client: Client,
     method: bytes,
     params: Callable[[int], bytes],
@@ -362,16 +372,15 @@ def _known(value: float | None) -> float:
     return value
 
 
-def _connected(bench: Bench) -> AbstractAsyncContextManager[Client]:
-    return connect(bench.executor.url, quickack=bench.settings.quickack, system=bench.system)
-
-
 @asynccontextmanager
 async def _fresh(bench: Bench) -> AsyncIterator[tuple[Executor, Client]]:
     """An executor launched for one measure of memory, and a connection to it."""
     if not bench.target.command:
         raise Unmeasurable("not launched here")
-    async with running(bench.target) as executor, connect(executor.url, system=bench.system) as client:
+    async with (
+        running(bench.target) as executor,
+        initialized(lambda: open_client(executor.url, system=bench.system)) as client,
+    ):
         yield executor, client
 
 
@@ -381,7 +390,7 @@ MEASURES = [
     Measure("process", "/bin/true, start to exited", "ms", "lower", 2, "process", 150, _process),
     Measure("processes", "/bin/true, 16 in flight", "1/s", "higher", 400, "process", 500, _processes),
     Measure("terminate", "terminate to closed", "ms", "lower", None, "process", 40, _terminate),
-    Measure("metadata", "getMetadata", "us", "lower", 100, "call", 2000, _metadata),
+    Measure("metadata", "getMetadata", "us", "lower", 100, "call", 2000, metadata),
     Measure(
         "metadata-pipelined",
         "getMetadata, 64 in flight",
@@ -392,13 +401,11 @@ MEASURES = [
         20_000,
         _metadata_pipelined,
     ),
-    Measure("output", "output of one process", "MB/s", "higher", 500, "MiB", 256, _output),
-    Measure("read-file", "readFile, the whole file", "MB/s", "higher", None, "MiB", 64, _read_file),
+    Measure("output", "output of one process", "MB/s", "higher", 500, "MiB", 256, output),
+    Measure("read-file", "readFile, the whole file", "MB/s", "higher", None, "MiB", 64, read_file),
+    Measure("read-blocks", "readBlock of 1 MiB, 4 in flight", "MB/s", "higher", 500, "MiB", 256, read_blocks),
     Measure(
-        "read-blocks", "readBlock of 1 MiB, 4 in flight", "MB/s", "higher", 500, "MiB", 256, _read_blocks
-    ),
-    Measure(
-        "write-blocks", "writeBlock of 1 MiB, 4 in flight", "MB/s", "higher", None, "MiB", 256, _write_blocks
+        "write-blocks", "writeBlock of 1 MiB, 4 in flight", "MB/s", "higher", None, "MiB", 256, write_blocks
     ),
     Measure("idle-rss", "resident, idle", "MiB", "lower", 45, "", 1, _idle, fresh=True),
     Measure("idle-pss", "proportional, idle", "MiB", "lower", None, "", 1, _idle_proportional, fresh=True),

@@ -39,7 +39,7 @@ def render(report: dict[str, Any]) -> str:
 def _environment(made: dict[str, Any]) -> str:
     first, other = (each["name"] for each in made["executors"])
     told = ", ".join(f"{each['name']}: {each['about']}" for each in made["executors"])
-    judged = [row for row in made["rows"] if row["goal"] is not None]
+    judged = [row for row in made["rows"] if _has_goal(row)]
     reached = sum(row["goalReached"] is True for row in judged)
     lines = [
         f"<section><h2>{escape(made['environment'])}</h2>",
@@ -169,16 +169,23 @@ def _name(row: dict[str, Any]) -> str:
     return title + (f" · {row['client']}" if row["client"] else "")
 
 
+def _has_goal(row: dict[str, Any]) -> bool:
+    return row["goal"] is not None or row["goalOfNumber"] is not None
+
+
 def _goal(row: dict[str, Any]) -> str:
-    if row["goal"] is None:
+    if not _has_goal(row):
         return ""
-    return f"{'≤' if row['better'] == 'lower' else '≥'} {row['goal']:g}"
+    goals = [] if row["goalOfNumber"] is None else [f"{number_text(row['goalOfNumber'])} {row['unit']}"]
+    if row["goal"] is not None:
+        goals.append(f"{row['goal']:g}")
+    return f"{'≤' if row['better'] == 'lower' else '≥'} {' and '.join(goals)}"
 
 
 def _verdict(row: dict[str, Any]) -> str:
     ratio = "no ratio" if row["ratio"] is None else f"ratio {ratio_text(row['ratio'])}"
     state = {None: "", True: ", reached", False: ", missed"}[row["goalReached"]]
-    return ratio + (f", goal {_goal(row)}{state}" if row["goal"] is not None else "")
+    return ratio + (f", goal {_goal(row)}{state}" if _has_goal(row) else "")
 
 
 def _told(row: dict[str, Any]) -> str:

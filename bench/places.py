@@ -12,9 +12,12 @@ from pathlib import Path
 from typing import Final
 
 from bench.launch import Target
+from bench.relay_route import dialling
 from bench.system import POSIX, System, windows
 from harness.environments.base import ExecutorUnavailable
 from harness.environments.blocking import in_thread
+from harness.environments.place import DialOut
+from harness.environments.relayed import ENVIRONMENT_ID, Service
 from harness.environments.wine import WineEnvironment, errors_told
 from harness.executor_kinds.codex import program
 from harness.executor_kinds.codex.checks import failures_told
@@ -68,6 +71,43 @@ async def _local(settings: Settings) -> AsyncIterator[list[Place]]:
 
 
 @asynccontextmanager
+async def own_dialling() -> AsyncIterator[Target]:
+    """This project's executor, and a service that it dials out to.
+
+    :raises EnvironmentFailed: the service did not start.
+    """
+    command = [sys.executable, "-m", "executors"]
+
+    def make(service: Service) -> Target:
+        arguments = DialOut(service.url, ENVIRONMENT_ID, service.executor_token).arguments
+        return Target(OWN, shlex.join([*command, *arguments]))
+
+    async with dialling(make) as target:
+        yield target
+
+
+@asynccontextmanager
+async def _relay(settings: Settings) -> AsyncIterator[list[Place]]:
+    _require(CodexLocal(settings))
+    with failures_told(), tempfile.TemporaryDirectory(prefix="crossexec-bench-") as folder:
+        async with (
+            in_thread(program.program(settings.codex_binary, LINUX, SILENT)) as found,
+            in_thread(new_home()) as home,
+        ):
+
+            def make(service: Service) -> Target:
+                dial_out = ["--remote", service.url, "--environment-id", ENVIRONMENT_ID]
+                command = [str(found.file), "exec-server", *dial_out, "--registration-bearer-stdin"]
+                return Target(PEER, shlex.join(command), environ={**environ(), "CODEX_HOME": str(home)})
+
+            async with own_dialling() as own, dialling(make) as peer:
+                yield [
+                    Place(own, Path(folder), POSIX, f"Python {sys.version.split()[0]}"),
+                    Place(peer, Path(folder), POSIX, VERSION),
+                ]
+
+
+@asynccontextmanager
 async def _wine(settings: Settings) -> AsyncIterator[list[Place]]:
     own, peer = WineEnvironment(settings), CodexWine(settings)
     _require(peer)
@@ -106,7 +146,11 @@ def _require(environment: CodexLocal | CodexWine) -> None:
         raise ExecutorUnavailable(found.reason, found.remedy)
 
 
-PLACES: Final[dict[str, Callable[[Settings], Places]]] = {"local": _local, "wine-exec": _wine}
+PLACES: Final[dict[str, Callable[[Settings], Places]]] = {
+    "local": _local,
+    "relay": _relay,
+    "wine-exec": _wine,
+}
 """By the environment's name; the first of the two executors is this project's.
 
 :raises EnvironmentFailed: an executor cannot be had here.

@@ -8,7 +8,7 @@ import random
 import time
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -39,7 +39,7 @@ _BYTES: Final = 2_600
 
 
 @dataclass(frozen=True)
-class _Cuttable:
+class Cuttable:
     """A client, and the proxy through which it is connected."""
 
     client: Client
@@ -64,14 +64,20 @@ class _Cuttable:
 
 
 @asynccontextmanager
-async def _cuttable(url: str) -> AsyncIterator[_Cuttable]:
+async def cuttable(url: str) -> AsyncIterator[Cuttable]:
+    """A client of the executor that listens at *url*."""
     async with ChaosProxy(url) as proxy, connect(proxy.url, client_name="crossexec-bench") as client:
-        yield _Cuttable(client, proxy)
+        yield Cuttable(client, proxy)
 
 
 async def _until_next_byte(bench: Bench, amount: int) -> list[float]:
+    return await until_next_byte(cuttable(bench.executor.url), amount)
+
+
+async def until_next_byte(connected: AbstractAsyncContextManager[Cuttable], amount: int) -> list[float]:
+    """Cuts so often; returns the times until output has come by another connection, in ms."""
     result = []
-    async with _cuttable(bench.executor.url) as made, await made.start(_TALK) as process:
+    async with connected as made, await made.start(_TALK) as process:
         for number in range(amount):
             # A connection that was of no use is not replaced at once.
             await made.client.call(ENVIRONMENT_STATUS, Empty())
@@ -126,11 +132,11 @@ class _ManyProcesses:
 
 
 @asynccontextmanager
-async def _many(bench: Bench, amount: int) -> AsyncIterator[tuple[_Cuttable, list[Process]]]:
+async def _many(bench: Bench, amount: int) -> AsyncIterator[tuple[Cuttable, list[Process]]]:
     """So many processes that answer, in an executor of their own."""
     if not bench.target.command:
         raise Unmeasurable("not launched here")
-    async with running(bench.target) as executor, _cuttable(executor.url) as made:
+    async with running(bench.target) as executor, cuttable(executor.url) as made:
         room = asyncio.Semaphore(_STARTS_IN_FLIGHT)
 
         async def start() -> Process:
@@ -149,7 +155,7 @@ async def _echoed(process: Process) -> None:
 
 async def _numbers_wrong(bench: Bench, amount: int) -> list[float]:
     stop = bench.folder / "stop"
-    async with _cuttable(bench.executor.url) as made, await made.start([*_COUNT, str(stop)]) as process:
+    async with cuttable(bench.executor.url) as made, await made.start([*_COUNT, str(stop)]) as process:
         made.proxy.script(_random_cut)
         made.cut(0)
         try:

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 import pybase64
 
-from bench.client import CallError, Client, connect
+from bench.client import CallError, Client
 from bench.measures import Bench, Measure, Unmeasurable
 from harness.client.sandbox import allow_read, workspace_write
 
@@ -56,7 +56,7 @@ async def _one(client: Client, process_id: str, intent: Intent | None) -> float:
 
 async def _sandboxed(bench: Bench, amount: int) -> list[float]:
     intent = _writable(bench)
-    async with connect(bench.executor.url, quickack=bench.settings.quickack) as client:
+    async with bench.connected() as client:
         await _first(_one(client, "first", intent))
         return [await _one(client, f"confined-{number}", intent) for number in range(amount)]
 
@@ -65,7 +65,7 @@ def _added(make_intent: Callable[[Bench], Intent]) -> Callable[[Bench, int], Awa
     async def run(bench: Bench, amount: int) -> list[float]:
         intent = make_intent(bench)
         result = []
-        async with connect(bench.executor.url, quickack=bench.settings.quickack) as client:
+        async with bench.connected() as client:
             # What a session makes once for an intent is not what a command costs.
             await _first(_one(client, "first", intent))
             for number in range(amount):
@@ -103,7 +103,7 @@ async def _file_calls(
     bench: Bench, method: str, params: dict[str, Any], amount: int, check: Callable[[Any], None]
 ) -> list[float]:
     params = params | {"sandbox": _writable(bench)}
-    async with connect(bench.executor.url, quickack=bench.settings.quickack) as client:
+    async with bench.connected() as client:
         check(await _first(client.call(method, params)))
         result = []
         for _ in range(amount):
