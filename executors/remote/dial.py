@@ -8,7 +8,7 @@ import ssl
 from typing import Any
 from urllib.parse import urlsplit
 
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import connect
 from websockets.exceptions import (
     ConnectionClosed,
     ConnectionClosedError,
@@ -17,6 +17,7 @@ from websockets.exceptions import (
 )
 
 from executors.remote.credentials import is_loopback
+from executors.remote.wire import Wire
 from executors.transport.relay_frames import MAX_FRAME_BYTES
 
 CONNECT_SECONDS = 10.0
@@ -51,7 +52,7 @@ async def dial(
     ping_seconds: float | None,
     pong_seconds: float | None,
     at: tuple[str, int] | None = None,
-) -> ClientConnection:
+) -> Wire:
     """Connects to the rendezvous.
 
     :param url: ``wss://…``, or ``ws://…`` on this machine, as the registry gave it.
@@ -64,8 +65,9 @@ async def dial(
     parts = urlsplit(url)
     elsewhere: dict[str, Any] = {} if at is None else {"host": at[0], "port": at[1]}
     try:
-        return await _Connect(
+        connection = await _Connect(
             url,
+            create_connection=Wire,
             additional_headers={"X-Request-ID": f"req_{secrets.token_hex(16)}"},
             # A proxy of the system's is for what is elsewhere.
             proxy=None if at or is_loopback(parts.hostname or "") else True,
@@ -80,6 +82,8 @@ async def dial(
             logger=_silent,
             **elsewhere,
         )
+        assert isinstance(connection, Wire)
+        return connection
     except InvalidStatus as error:
         status = int(error.response.status_code)
         raise DialError(f"the rendezvous answered with status {status}", status) from None

@@ -9,10 +9,10 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from executors.remote.dial import CLOSE_SECONDS, dial, reason_of
+from executors.remote.wire import Wire
 from executors.transport.base import Receiver, ReceiverFactory
 from executors.transport.relay_endpoint import Ended, Event, Opened, Readable, RelayStream
 from executors.transport.relay_executor import ExecutorRelay, Failed, Pending, Validate, Verdict, Withdrawn
@@ -21,8 +21,6 @@ PING_SECONDS = 10.0
 PONG_SECONDS = 10.0
 """A rendezvous that leaves a ping unanswered for so long is dead. A harness gives up a session after 25 s."""
 _GOING_AWAY = 1001
-_UNSUPPORTED_DATA = 1003
-_FRAMES_A_TURN = 8
 # Of each stream.
 _SEND_HIGH_WATER = 1024 * 1024
 _SEND_LOW_WATER = 256 * 1024
@@ -92,8 +90,7 @@ class RelayLink:
         self._waiting_writers: dict[StreamTransport, None] = {}
         self._validations: dict[Pending, asyncio.Task[None]] = {}
         self._tasks: asyncio.TaskGroup
-        self._socket: ClientConnection
-        self._something_to_send = asyncio.Event()
+        self._socket: Wire
         self._settling = False
         self._over = False
         self._reason = ""
@@ -108,11 +105,10 @@ class RelayLink:
         try:
             on_connected()
             async with asyncio.TaskGroup() as self._tasks:
-                writing = self._tasks.create_task(self._write())
                 try:
-                    await self._read_all()
+                    self._socket.start(self)
+                    await self._socket.wait_closed()
                 finally:
-                    writing.cancel()
                     self._lose()
         finally:
             with suppress(TimeoutError):
@@ -121,42 +117,23 @@ class RelayLink:
             self._socket.transport.abort()
         return self._reason
 
-    async def _read_all(self) -> None:
-        """Takes frames until the connection ends."""
-        try:
-            while True:
-                message = await self._socket.recv()
-                if isinstance(message, str):
-                    self._reason = "the rendezvous sent text: frames of the relay are binary"
-                    await self._socket.close(_UNSUPPORTED_DATA)
-                    return
-                with self._guard():
-                    self.relay.receive(message, self._loop.time())
-                    self.settle()
-        except ConnectionClosed as error:
-            if not self._reason:
-                self._reason = reason_of(error)
+    # What the connection does.
 
-    async def _write(self) -> None:
-        """Sends what there is to send, as fast as the socket takes it."""
-        with suppress(ConnectionClosed):
-            while True:
-                await self._something_to_send.wait()
-                self._something_to_send.clear()
-                sent = 0
-                while (frame := self._next_frame()) is not None:
-                    await self._socket.send(frame)
-                    with self._guard():
-                        self._tell()
-                    sent += 1
-                    if not sent % _FRAMES_A_TURN:
-                        # A socket that takes all at once would have the loop to itself.
-                        await asyncio.sleep(0)
+    def frame_received(self, frame: bytes) -> None:
+        self.relay.receive(frame, self._loop.time())
+        self._tell()
 
-    def _next_frame(self) -> bytes | None:
-        with self._guard():
-            return self.relay.next_frame()
-        return None
+    def next_frame(self) -> bytes | None:
+        return self.relay.next_frame()
+
+    def frame_sent(self) -> None:
+        self._tell()
+
+    def wire_failed(self, reason: str) -> None:
+        self._reason = self._reason or reason
+
+    def wire_lost(self, error: ConnectionClosed) -> None:
+        self._reason = self._reason or reason_of(error)
 
     @contextmanager
     def _guard(self) -> Iterator[None]:
@@ -184,7 +161,7 @@ class RelayLink:
     def settle(self) -> None:
         """To be called when something was done with the relay: tells what has happened, and sends."""
         self._tell()
-        self._something_to_send.set()
+        self._socket.send_soon()
 
     def _tell(self) -> None:
         """Tells what has happened, until there is nothing more."""

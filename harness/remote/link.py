@@ -7,20 +7,18 @@ import logging
 from contextlib import suppress
 from typing import Final
 
-from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from executors.remote.dial import reason_of
+from executors.remote.wire import Wire
 from executors.transport.base import Receiver
 from executors.transport.relay_endpoint import Ended, Event, Opened, Readable, RelayStream
 from executors.transport.relay_harness import HarnessRelay, NotOpened
 from harness.client.links import MakeReceiver
 
 _GOING_AWAY: Final = 1001
-_UNSUPPORTED_DATA: Final = 1003
 _SEND_HIGH_WATER: Final = 1024 * 1024
 _SEND_LOW_WATER: Final = 256 * 1024
-_FRAMES_A_TURN: Final = 8
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +40,7 @@ class RelayLink:
     :param socket: carries nothing else.
     """
 
-    def __init__(self, socket: ClientConnection, relay: HarnessRelay, make_receiver: MakeReceiver) -> None:
+    def __init__(self, socket: Wire, relay: HarnessRelay, make_receiver: MakeReceiver) -> None:
         self.largest_message: int | None = relay.largest_message
         self._socket = socket
         self._relay = relay
@@ -51,11 +49,9 @@ class RelayLink:
         self._stream: RelayStream | None = None
         self._receiver: Receiver | None = None
         self._opened: asyncio.Future[None] = self._loop.create_future()
-        self._something_to_send = asyncio.Event()
-        self._something_to_send.set()
+        self._end = asyncio.Event()
         self._settling = False
         self._writing_paused = False
-        self._over = False
         self._reason = ""
         self._task = self._loop.create_task(self._run())
         # Whoever hears of the end finds nothing running any more.
@@ -117,54 +113,33 @@ class RelayLink:
     # The connection.
 
     async def _run(self) -> None:
+        """Lasts until the WebSocket has ended, which it closes after the stream's end."""
         try:
-            async with asyncio.TaskGroup() as tasks:
-                writing = tasks.create_task(self._write())
-                try:
-                    await self._read()
-                finally:
-                    writing.cancel()
-        except ExceptionGroup:
-            logger.exception("unexpected error in the relay: the connection is dropped")
-            self._reason = "an unexpected error of this client"
+            self._socket.start(self)
+            await self._end.wait()
+            with suppress(ConnectionError):
+                await self._socket.drain()
+            self._socket.send_now()
+            await self._socket.close()
         finally:
             self._socket.transport.abort()
 
-    async def _read(self) -> None:
-        """Takes frames until the WebSocket ends."""
-        try:
-            while True:
-                frame = await self._socket.recv()
-                if isinstance(frame, str):
-                    self._finish("the rendezvous sent text: frames of the relay are binary")
-                    await self._socket.close(_UNSUPPORTED_DATA)
-                    return
-                self._relay.receive(frame)
-                self._settle()
-        except ConnectionClosed as error:
-            self._finish(reason_of(error))
-
-    async def _write(self) -> None:
-        """Sends what there is to send, as fast as the socket takes it; closes it after the stream's end."""
-        with suppress(ConnectionClosed):
-            while not self._over:
-                await self._something_to_send.wait()
-                self._something_to_send.clear()
-                await self._flush()
-            await self._flush()
-            await self._socket.close()
-
-    async def _flush(self) -> None:
-        sent = 0
-        while (frame := self._relay.next_frame()) is not None:
-            await self._socket.send(frame)
-            self._tell()
-            self._resume_writer()
-            sent += 1
-            if not sent % _FRAMES_A_TURN:
-                # A socket that takes all at once would have the loop to itself.
-                await asyncio.sleep(0)
+    def frame_received(self, frame: bytes) -> None:
+        self._relay.receive(frame)
         self._tell()
+
+    def next_frame(self) -> bytes | None:
+        return self._relay.next_frame()
+
+    def frame_sent(self) -> None:
+        self._tell()
+        self._resume_writer()
+
+    def wire_failed(self, reason: str) -> None:
+        self._finish(reason)
+
+    def wire_lost(self, error: ConnectionClosed) -> None:
+        self._finish(reason_of(error))
 
     # The stream.
 
@@ -175,7 +150,7 @@ class RelayLink:
     def _settle(self) -> None:
         """To be called when something was done with the relay: tells what has happened, and sends."""
         self._tell()
-        self._something_to_send.set()
+        self._socket.send_soon()
 
     def _settle_read(self) -> None:
         self._deliver()
@@ -220,9 +195,8 @@ class RelayLink:
 
     def _finish(self, reason: str, refused: bool = False) -> None:
         """The stream is over, or will not come about."""
-        self._over = True
         self._reason = self._reason or reason
-        self._something_to_send.set()
+        self._end.set()
         if not self._opened.done():
             self._opened.set_exception(NotAnswered(reason, refused))
 
