@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import select
+import threading
 from pathlib import Path
 from typing import Self
 
@@ -211,22 +212,33 @@ def test_a_sandbox_is_enforced_or_refused(peer: Peer, tmp_path: Path) -> None:
 
 def test_a_command_survives_its_connection(peer: Peer, executor_url: str, tmp_path: Path) -> None:
     with Fifo(tmp_path / "started") as started, Fifo(tmp_path / "go") as go:
+        knows = threading.Event()
 
         def cut(relay: Relay) -> None:
             started.wait()
+            # Of a command whose start has not been answered yet the client knows nothing.
+            assert knows.wait(SECONDS), "the client does not tell its model that the command runs"
             relay.cut()
             go.tell()
 
         cmd = "echo before; echo >started; read x <go; echo after; exit 4"
-        calls = [run(cmd, yield_time_ms=20_000), run("echo on")]
+        calls = [
+            run(cmd, yield_time_ms=250),
+            write("", after=knows.set, yield_time_ms=20_000),
+            run("echo on"),
+        ]
         turn = peer.ask(calls, executor_url, tmp_path, meanwhile=cut)
     assert len(turn.relay.conversations) > 1
-    assert ended(turn.outputs[1]) == (0, "on\n")
-    assert ended(turn.outputs[0]) == (4, "before\nafter\n")
-    assert [each.params["resumeSessionId"] is None for each in turn.relay.called("initialize")] == [
-        True,
-        False,
-    ]
+    first, second, third = turn.outputs
+    assert ended(third) == (0, "on\n")
+    code, shown = ended(second)
+    assert (code, first.partition("Output:\n")[2] + shown) == (4, "before\nafter\n")
+    begun, *resumed = turn.relay.called("initialize")
+    assert begun.params["resumeSessionId"] is None
+    assert resumed and all(each.params["resumeSessionId"] is not None for each in resumed)
+    # It tries again while the executor has yet to notice the end of the first connection.
+    assert {(each.error or {}).get("code") for each in resumed[:-1]} <= {ErrorCode.SESSION_ATTACHED}
+    assert resumed[-1].error is None
     assert turn.relay.called("process/read")
 
 
