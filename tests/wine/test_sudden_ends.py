@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from harness.client.sync import blocking_context, sync_client
 from harness.environments.wine import WineEnvironment
 from harness.wine.host_view import HostView
-from tests.support.watch import Watched, children, until
+from tests.support.watch import SECONDS, Watched, children, until
 from tests.wine.harness_run import harness_run
 from tests.wine.leftovers import processes_below, unfinished, workers
 
@@ -29,8 +30,10 @@ def until_nothing_is_left(cache: Path) -> None:
 def keeper_of(pid: int) -> int:
     """Returns the process that cleans up after *pid*."""
     for child in children(pid):
-        if b"keeper.py" in Path(f"/proc/{child}/cmdline").read_bytes():
-            return child
+        # Others of its children come and go.
+        with suppress(OSError):
+            if b"keeper.py" in Path(f"/proc/{child}/cmdline").read_bytes():
+                return child
     raise LookupError(f"process {pid} has no keeper")
 
 
@@ -38,8 +41,9 @@ def test_a_killed_run_leaves_nothing(filled_cache: Path) -> None:
     with harness_run() as run:
         run.wait_until_up()
         for pid in processes_below(filled_cache):
-            # None can end by itself.
-            os.kill(pid, signal.SIGSTOP)
+            # None that is there yet can end by itself.
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
         run.kill()
         until_nothing_is_left(filled_cache)
 
@@ -50,7 +54,7 @@ def test_ctrl_c_leaves_nothing(filled_cache: Path) -> None:
         keeper = Watched(keeper_of(run.process.pid))
         run.interrupt()
         assert run.process.wait() != 0
-        assert keeper.has_ended(within=20)
+        assert keeper.has_ended(within=SECONDS)
         keeper.close()
         until_nothing_is_left(filled_cache)
 
@@ -110,7 +114,7 @@ def test_a_run_that_lives_is_left_alone(prepared: WineEnvironment, filled_cache:
         # Its keeper's death makes it no dead run.
         keeper = Watched(keeper_of(run.process.pid))
         os.kill(keeper.pid, signal.SIGKILL)
-        assert keeper.has_ended(within=20)
+        assert keeper.has_ended(within=SECONDS)
         keeper.close()
         with blocking_context(prepared.start()):
             assert other.exists()
