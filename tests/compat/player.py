@@ -42,6 +42,7 @@ class Player:
         self._clients: dict[str, Client] = {}
         self._number = 1_000_000
         self._started: dict[str, str] = {}
+        self._told_before: list[Json] = []
 
     def play(self, steps: Iterable[Step]) -> Recording:
         """
@@ -56,7 +57,7 @@ class Player:
                 # The released one tells of an exit and of the end that follows by tasks that race each other.
                 client.wait_for("process/exited", process_id)
                 client.wait_for("process/closed", process_id)
-                while _is_left_out(_events_of(client, process_id)):
+                while self._is_owed(client, process_id):
                     client.step()
             for client in self._clients.values():
                 for process_id, told in _told(client).items():
@@ -76,7 +77,7 @@ class Player:
             case Cut():
                 assert isinstance(client.channel, WebSocket)
                 client.channel.cut()
-                del self._clients[step.on]
+                self._told_before += self._clients.pop(step.on).events
             case Say():
                 return self._say(client, step)
             case Ask():
@@ -87,6 +88,12 @@ class Player:
         if name not in self._clients:
             self._clients[name] = Client(WebSocket(self._url))
         return self._clients[name]
+
+    def _is_owed(self, client: Client, process_id: str) -> bool:
+        """Whether a notification of the process has yet to come, to this connection or to one before."""
+        told = [*_events_of(self._told_before, process_id), *_events_of(client.events, process_id)]
+        numbers = {event["seq"] for event in told}
+        return numbers != set(range(1, max(numbers) + 1))
 
     def _say(self, client: Client, step: Say) -> Json | None:
         try:
@@ -157,17 +164,11 @@ class Player:
         return found
 
 
-def _events_of(client: Client, process_id: str) -> list[Json]:
+def _events_of(events: list[Json], process_id: str) -> list[Json]:
     """Returns what was notified of a process, by its numbers, which are what a client orders it by."""
     return sorted(
-        (event for event in client.events if event["processId"] == process_id), key=lambda event: event["seq"]
+        (event for event in events if event["processId"] == process_id), key=lambda event: event["seq"]
     )
-
-
-def _is_left_out(events: list[Json]) -> bool:
-    """Whether a number is."""
-    first = events[0]["seq"]
-    return [event["seq"] for event in events] != list(range(first, first + len(events)))
 
 
 def _told(client: Client) -> dict[str, list[Json]]:
@@ -178,8 +179,9 @@ def _told(client: Client) -> dict[str, list[Json]]:
     """
     found: dict[str, list[Json]] = {}
     for process_id in sorted({event["processId"] for event in client.events}):
-        own = _events_of(client, process_id)
-        assert not _is_left_out(own), own
+        own = _events_of(client.events, process_id)
+        first = own[0]["seq"]
+        assert [event["seq"] for event in own] == list(range(first, first + len(own))), own
         outputs: dict[str, Json] = {}
         others = []
         for event in (event | {"seq": kinds(event["seq"])} for event in own):

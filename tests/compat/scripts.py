@@ -232,6 +232,8 @@ def processes(_: str) -> Iterator[Step]:
         params = {"processId": "cat"} if name is ABSENT else {"processId": "cat", "signal": name}
         yield Ask("process/signal", params)
     yield Wait("live")
+    # What it has yet to write is lost with it.
+    yield Wait("cat", "process/output")
     for process_id in ("cat", "live", "over", "none"):
         yield Ask("process/terminate", {"processId": process_id})
     yield Wait("cat")

@@ -143,10 +143,25 @@ def test_an_interrupt_lets_the_command_end_itself(peer: Peer, executor_url: str,
     assert turn.refusals() == []
 
 
+def output_so_far(turn: Turn) -> str:
+    """Returns what the client has shown of a command that it goes on with."""
+    return "".join(output.partition("Output:\n")[2] for output in turn.outputs)
+
+
 def test_a_background_child_keeps_the_command_open(peer: Peer, executor_url: str, tmp_path: Path) -> None:
-    turn = peer.ask([run("sleep 600 & echo started", yield_time_ms=1000)], executor_url, tmp_path)
-    assert session(turn.output)
-    assert turn.output.endswith("started\n")
+    told = threading.Event()
+
+    def wait(relay: Relay) -> None:
+        until(
+            lambda: bool(relay.notifications("process/exited") and relay.notifications("process/output")),
+            lambda: "the command does not end",
+        )
+        told.set()
+
+    calls = [run("sleep 600 & echo started", yield_time_ms=250), write("", after=lambda: told.wait(SECONDS))]
+    turn = peer.ask(calls, executor_url, tmp_path, meanwhile=wait)
+    assert session(turn.outputs[-1])
+    assert output_so_far(turn) == "started\n"
     (exited,) = turn.relay.notifications("process/exited")
     assert exited["exitCode"] == 0
     assert turn.relay.methods()["process/terminate"]
@@ -154,9 +169,13 @@ def test_a_background_child_keeps_the_command_open(peer: Peer, executor_url: str
 
 def test_the_background_child_ends_with_the_client(peer: Peer, tmp_path: Path) -> None:
     # The client does not say that it is done: its session has to expire.
-    with Executor("--session-retention-seconds", "1", env=variables_of(tmp_path)) as executor:
-        turn = peer.ask([run("sleep 600 & echo $!", yield_time_ms=3000)], executor.url, tmp_path)
-        pid = int(turn.output.split()[-1])
+    with (
+        Executor("--session-retention-seconds", "1", env=variables_of(tmp_path)) as executor,
+        Fifo(tmp_path / "started") as started,
+    ):
+        cmd = "sleep 600 & echo $! >pid; echo >started"
+        peer.ask([run(cmd, yield_time_ms=250), write("", after=started.wait)], executor.url, tmp_path)
+        pid = int((tmp_path / "pid").read_text())
         until(lambda: not Path(f"/proc/{pid}").exists(), lambda: f"process {pid} still runs")
 
 

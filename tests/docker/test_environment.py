@@ -21,6 +21,7 @@ from harness.docker.owner import Owner
 from harness.environments import EnvironmentFailed
 from harness.environments.docker import DockerEnvironment
 from tests.docker.conftest import Up
+from tests.support.watch import until
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -125,12 +126,16 @@ def test_attached_and_left_as_found(up: Up, api: APIClient, container: str) -> N
         assert host_name == before["Config"]["Hostname"]
         client.files.write_file(running.workspace_root.join("x"), os.urandom(300_000))
         assert len(client.files.read_file(running.workspace_root.join("x"))) == 300_000
-    after = api.inspect_container(container)
-    assert (after["State"]["Pid"], after["ExecIDs"]) == (before["State"]["Pid"], before["ExecIDs"])
+    # The daemon hears of the end of what it has started there by an event of its own.
+    until(
+        lambda: api.inspect_container(container)["ExecIDs"] == before["ExecIDs"],
+        lambda: str(api.inspect_container(container)["ExecIDs"]),
+    )
+    # The init and what it was made to run.
+    until(lambda: len(api.top(container)["Processes"]) == 2, lambda: str(api.top(container)))
+    assert api.inspect_container(container)["State"]["Pid"] == before["State"]["Pid"]
     changed = {change["Path"] for change in api.diff(container) or ()}
     assert {path for path in changed if path.startswith("/tmp/")} == set()
-    # The init and what it was made to run.
-    assert len(api.top(container)["Processes"]) == 2
 
 
 def test_many_connections_into_a_container_without_a_network(up: Up, container: str) -> None:
