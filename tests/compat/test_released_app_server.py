@@ -173,7 +173,7 @@ def test_the_command_of_a_turn_that_is_stopped_is_ended(peer: Peer, place: Place
 
 
 def test_a_command_tells_all_though_its_connection_is_cut(peer: Peer, place: Place) -> None:
-    # In few pieces: the client forgets the command where more than 256 of them come before what it has missed.
+    # In few pieces: the client forgets the command where more than 256 come before what it has missed.
     command = place.program(
         f"for first in range(0, {LINES}, 100): print(*range(first, first + 100), sep='\\n')"
     )
