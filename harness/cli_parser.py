@@ -274,6 +274,20 @@ def _add_rendezvous_commands(add: Callable[..., argparse.ArgumentParser]) -> Non
     )
     serve.add_argument("--exit-with-parent", action="store_true", help="end when the standard input does")
     serve.add_argument(
+        "--rate",
+        metavar="WHAT=N[:BURST]",
+        action="append",
+        default=[],
+        help="how often in a second, and at once after silence: register, dial (an executor's token), "
+        "connect, handshake (a harness' token; handshakes that its executor refused), validate (an "
+        "environment), failure (an address that says not who it is); unlimited for a number; may be repeated",
+    )
+    serve.add_argument(
+        "--new-signing-key",
+        action="store_true",
+        help="sign URLs with another key from now on: executors register again, at once",
+    )
+    serve.add_argument(
         "--audit-log", type=Path, metavar="FILE", help="lines of JSON (default: standard error)"
     )
 

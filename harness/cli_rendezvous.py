@@ -14,11 +14,13 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from harness.cli_target import UsageError
 from harness.client.errors import ClientError
 
 _DAY_SECONDS = 86_400.0
+_FEW_CONNECTIONS = 3_000
 
 
 class RendezvousFailed(ClientError):
@@ -31,6 +33,8 @@ async def rendezvous(options: argparse.Namespace) -> int:
     :raises UsageError: the options do not go together.
     :raises RendezvousFailed: it cannot listen there, or something that it needs is missing.
     """
+    if sys.platform == "win32":
+        raise RendezvousFailed("the service does not run on Windows; executors and harnesses do")
     host, port = _listen(options.listen)
     tls = _tls(options)
     if tls is None and not options.plain and not _is_loopback(host):
@@ -38,25 +42,43 @@ async def rendezvous(options: argparse.Namespace) -> int:
             f"--listen {options.listen}: others can reach it, and would send their tokens unencrypted; give "
             "--tls-certificate and --tls-key, or --plain if a proxy before it speaks TLS"
         )
+    _check_public_url(options, host, is_tls=tls is not None)
     try:
         from harness.rendezvous.audit import Audit, open_log
+        from harness.rendezvous.limits import Rates
+        from harness.rendezvous.machine import is_readable_by_others, raise_open_files, sole_instance
         from harness.rendezvous.service import Options, Service, serving
         from harness.rendezvous.store import open_store
     except ImportError as error:
         raise RendezvousFailed(f"{error}; install the extra: pip install 'crossexec[rendezvous]'") from error
+    try:
+        rates = Rates.parse(options.rate)
+    except ValueError as error:
+        raise UsageError(f"--rate {error}") from None
+    connections = raise_open_files()
+    if connections < _FEW_CONNECTIONS:
+        _say(f"the limit of open files has room for {connections} connections; ulimit -Hn raises it")
     end = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, end.set)
     with ExitStack() as stack:
-        store = stack.enter_context(open_store(options.database))
+        # While another program writes, the whole service waits.
+        store = stack.enter_context(open_store(options.database, busy_seconds=0.5))
+        stack.enter_context(sole_instance(options.database))
+        if is_readable_by_others(options.database):
+            _say(
+                f"others can read {options.database}, and so the key that URLs are signed with: chmod 600 it"
+            )
+        if options.new_signing_key:
+            store.renew_signing_key()
         log = open_log(options.audit_log)
         if options.audit_log is not None:
             stack.callback(log.close)
         service = Service(
             store,
             audit=Audit(log),
-            options=Options(trusted_hops=options.behind_proxies),
+            options=Options(rates=rates, trusted_hops=options.behind_proxies, most_connections=connections),
         )
         try:
             async with serving(service, host, port, tls=tls) as (address, taken):
@@ -140,6 +162,51 @@ def _day(seconds: float) -> str:
     return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
+def _say(text: str) -> None:
+    print(f"crossexec rendezvous: {text}", file=sys.stderr, flush=True)
+
+
+def _check_public_url(options: argparse.Namespace, host: str, *, is_tls: bool) -> None:
+    """:raises UsageError: executors and harnesses would be told to dial what they cannot, or would not."""
+    url: str | None = options.public_url
+    if url == "-":
+        return
+    if url is None:
+        if _is_unspecified(host):
+            raise UsageError(
+                f"--listen {options.listen} is no address to connect to: say how others reach it, by "
+                "--public-url https://HOST:PORT"
+            )
+        if not is_tls and not _is_loopback(host):
+            raise UsageError("--plain: say how others reach the proxy, by --public-url https://HOST")
+        return
+    try:
+        parts = urlsplit(url)
+        found, _ = parts.hostname or "", parts.port
+    except ValueError:
+        found = ""
+    if (
+        not found
+        or parts.scheme not in ("http", "https")
+        or parts.query
+        or parts.fragment
+        or "@" in parts.netloc
+    ):
+        raise UsageError(f"--public-url {url}: give it as https://HOST, https://HOST:PORT or with a path")
+    if parts.scheme == "http" and not _is_loopback(found):
+        raise UsageError(
+            f"--public-url {url}: executors and harnesses send no token over http but to their own machine; "
+            "give an https URL"
+        )
+
+
+def _is_unspecified(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_unspecified
+    except ValueError:
+        return False
+
+
 def _listen(text: str) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
     if not colon or not port.isdecimal() or int(port) > 65_535 or not host:
@@ -163,7 +230,12 @@ def _tls(options: argparse.Namespace) -> ssl.SSLContext | None:
         raise UsageError("--tls-certificate and --tls-key go together")
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     try:
-        context.load_cert_chain(certificate, key)
+        # Else OpenSSL asks for a password on the terminal.
+        context.load_cert_chain(certificate, key, password="")
     except (OSError, ssl.SSLError) as error:
-        raise RendezvousFailed(f"{certificate} and {key} are no certificate and its key: {error}") from error
+        why = getattr(error, "strerror", None) or error
+        raise RendezvousFailed(
+            f"TLS cannot be served with {certificate} and {key}: {why}; they have to be a certificate, with "
+            "its chain, and its unencrypted key, in PEM, that this user can read"
+        ) from error
     return context

@@ -17,6 +17,7 @@ from websockets.exceptions import (
 )
 
 from executors.remote.credentials import is_loopback
+from executors.remote.http_post import error_of, seconds_of
 from executors.remote.wire import Wire
 from executors.transport.relay_frames import MAX_FRAME_BYTES
 
@@ -24,6 +25,10 @@ CONNECT_SECONDS = 10.0
 CLOSE_SECONDS = 1.0
 _SOCKET_HIGH_WATER = 1024 * 1024
 
+DISPLACED = 4409
+"""The close code of an executor whose place another one has taken."""
+_DISPLACED = "displaced"
+_OTHER = "another executor has been registered for this environment since, and has its place"
 # At lower levels the library tells of every request, whose URL is signed.
 _silent = logging.Logger("websockets", logging.CRITICAL)
 
@@ -32,11 +37,22 @@ class DialError(Exception):
     """The rendezvous cannot be reached, or would not have us; the text does not hold the URL.
 
     :ivar status: of its refusal, if it gave one.
+    :ivar retry_after: seconds after which it says to come again, if it does.
+    :ivar is_displaced: whether it says that another executor has this one's place.
     """
 
-    def __init__(self, message: str, status: int | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        status: int | None = None,
+        retry_after: float | None = None,
+        *,
+        is_displaced: bool = False,
+    ) -> None:
         super().__init__(message)
         self.status = status
+        self.retry_after = retry_after
+        self.is_displaced = is_displaced
 
 
 class _Connect(connect):
@@ -85,8 +101,8 @@ async def dial(
         assert isinstance(connection, Wire)
         return connection
     except InvalidStatus as error:
-        status = int(error.response.status_code)
-        raise DialError(f"the rendezvous answered with status {status}", status) from None
+        found = error.response
+        raise refusal(found.status_code, bytes(found.body), found.headers.get("Retry-After")) from None
     except (WebSocketException, ValueError) as error:
         raise DialError(f"no handshake with the rendezvous: {type(error).__name__}") from None
     except TimeoutError:
@@ -95,8 +111,27 @@ async def dial(
         raise DialError(f"cannot reach the rendezvous: {error}") from None
 
 
+def refusal(status: int, body: bytes, retry_after: str | None) -> DialError:
+    """What an answer says that is no upgrade.
+
+    :param retry_after: the header of that name.
+    """
+    # Its message may hold the URL; the code is one that is known.
+    error = error_of(body)
+    is_displaced = error is not None and error.code == _DISPLACED
+    why = f": {_OTHER}" if is_displaced else ""
+    return DialError(
+        f"the rendezvous answered with status {int(status)}{why}",
+        int(status),
+        seconds_of(retry_after),
+        is_displaced=is_displaced,
+    )
+
+
 def reason_of(error: ConnectionClosed) -> str:
     """Why a connection ended, for a log."""
+    if error.rcvd is not None and error.rcvd.code == DISPLACED:
+        return f"the rendezvous closed it with code {DISPLACED}: {_OTHER}"
     if error.rcvd is not None:
         return f"the rendezvous closed the connection with code {error.rcvd.code}"
     if error.sent is not None:

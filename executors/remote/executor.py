@@ -23,6 +23,9 @@ from executors.transport.relay_stream import StreamLimits
 # A rendezvous which answers so wants another registration.
 _REGISTER_AGAIN = frozenset((401, 403, 409))
 
+# Who waits for another executor to go need not ask more often than it is told, nor wait for ever.
+_MOST_DISPLACED_SECONDS = 60.0
+
 _log = logging.getLogger(__name__)
 
 
@@ -84,6 +87,10 @@ class RemoteExecutor:
                     if refusals > 1:
                         await asyncio.sleep(self._backoff.next())
                     await self._register_again()
+                    continue
+                if error.is_displaced:
+                    wait = min(error.retry_after or 0.0, _MOST_DISPLACED_SECONDS)
+                    await asyncio.sleep(max(wait, self._backoff.next()))
                     continue
             else:
                 _log.warning("connection lost: %s", reason)

@@ -16,6 +16,8 @@ from typing import Any, NamedTuple, cast
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+import msgspec
+
 from executors.protocol import base64
 
 MAX_RESPONSE_BYTES = 256 * 1024
@@ -121,9 +123,32 @@ async def _read(reader: asyncio.StreamReader) -> bytes:
 def _parse(data: bytes) -> Response:
     response = http.client.HTTPResponse(cast(Any, _Socket(data)), method="POST")
     response.begin()
-    told = response.getheader("Retry-After", "").strip()
-    retry_after = float(told) if told.isascii() and told.isdigit() and len(told) < _MAX_DIGITS else None
-    return Response(response.status, response.read(), retry_after)
+    return Response(response.status, response.read(), seconds_of(response.getheader("Retry-After")))
+
+
+def seconds_of(retry_after: str | None) -> float | None:
+    """What such a header says, if it says seconds."""
+    told = (retry_after or "").strip()
+    return float(told) if told.isascii() and told.isdigit() and len(told) < _MAX_DIGITS else None
+
+
+class ErrorDetail(msgspec.Struct):
+    """What a refusal's JSON says: other people's text."""
+
+    code: str = ""
+    message: str = ""
+
+
+class _ErrorBody(msgspec.Struct):
+    error: ErrorDetail
+
+
+def error_of(body: bytes) -> ErrorDetail | None:
+    """Reads ``{"error": {"code": …, "message": …}}``; returns None for anything else."""
+    try:
+        return msgspec.json.decode(body, type=_ErrorBody).error
+    except msgspec.DecodeError:
+        return None
 
 
 class _Socket:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -9,13 +10,15 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from executors.remote.credentials import Bearer, CredentialError, CredentialSource, is_loopback
-from executors.remote.http_post import HttpError, Response, post_json
+from executors.remote.http_post import HttpError, Response, error_of, post_json
 from executors.transport.noise import Offer
 from executors.transport.noise_keys import PublicKey
 from executors.transport.relay_executor import Verdict
 
 SECURITY_PROFILE = "noise_hybrid_ik_v1"
 REQUEST_SECONDS = 10.0
+# The question was not considered, so that an authorization which is good once still is.
+_ASK_AGAIN = frozenset((429, 503))
 _MAX_ID_CHARACTERS = 256
 
 
@@ -47,15 +50,6 @@ class Registration(msgspec.Struct, frozen=True):
         return f"Registration({self.environment_id!r}, {self.executor_registration_id!r}, url hidden)"
 
 
-class _ErrorDetail(msgspec.Struct):
-    code: str = ""
-    message: str = ""
-
-
-class _ErrorBody(msgspec.Struct):
-    error: _ErrorDetail
-
-
 class _Validation(msgspec.Struct):
     valid: bool
 
@@ -81,14 +75,21 @@ class RegistryClient:
         is_tls = base_url.startswith("https:")
         self._tls = tls or (ssl.create_default_context() if is_tls else None)
 
-    async def _post(self, bearer: Bearer, action: str, body: object, headers: dict[str, str]) -> Response:
+    async def _post(
+        self,
+        bearer: Bearer,
+        action: str,
+        body: object,
+        headers: dict[str, str],
+        seconds: float = REQUEST_SECONDS,
+    ) -> Response:
         url = f"{self._base_url}/cloud/environment/{quote(self.environment_id, safe='')}/{action}"
         return await post_json(
             url,
             msgspec.json.encode(body),
             {"Authorization": bearer.header(), **headers},
             tls=self._tls,
-            seconds=REQUEST_SECONDS,
+            seconds=seconds,
         )
 
     def _check(self, registration: Registration) -> None:
@@ -144,8 +145,23 @@ class Registry(RegistryClient):
         self._check(registration)
         return registration
 
+    async def _ask(self, bearer: Bearer, body: object, stream_id: str) -> Response:
+        now = asyncio.get_running_loop().time
+        left = REQUEST_SECONDS
+        until = now() + left
+        while True:
+            response = await self._post(
+                bearer, "validate", body, {"x-codex-noise-stream-id": stream_id}, left
+            )
+            wait = response.retry_after
+            if response.status not in _ASK_AGAIN or wait is None or now() + wait >= until:
+                return response
+            await asyncio.sleep(wait)
+            left = until - now()
+
     async def validate(self, registration_id: str, stream_id: str, offer: Offer) -> Verdict:
-        """Asks whether the harness of *offer* may connect; takes at most 10 s.
+        """Asks whether the harness of *offer* may connect; takes at most 10 s, in which it asks again when
+        the registry wants it to.
 
         :raises RegistryError: it did not say.
         """
@@ -162,7 +178,7 @@ class Registry(RegistryClient):
         }
         try:
             bearer = self._credential.read()
-            response = await self._post(bearer, "validate", body, {"x-codex-noise-stream-id": stream_id})
+            response = await self._ask(bearer, body, stream_id)
         except (CredentialError, HttpError) as error:
             raise RegistryError(f"cannot ask for a harness: {error}") from None
         if response.status == 401:
@@ -178,9 +194,8 @@ class Registry(RegistryClient):
 
 def describe(response: Response, bearer: Bearer) -> str:
     """The status and what the registry says of it; other people's text, so cut and made printable."""
-    try:
-        error = msgspec.json.decode(response.body, type=_ErrorBody).error
-    except msgspec.DecodeError:
+    error = error_of(response.body)
+    if error is None:
         return f"status {response.status}"
     text = bearer.redact(f"{error.code[:80]}: {error.message}")[:300]
     return f"status {response.status}, " + "".join(c if c.isprintable() else "?" for c in text)

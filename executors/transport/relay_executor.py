@@ -19,6 +19,8 @@ from executors.transport.relay_stream import StreamLimits
 
 BUSY = "too_many_streams"
 """The reason of a reset that another attempt may not get."""
+UNAVAILABLE = "registry_unavailable"
+"""That of one for a handshake which the registry said nothing of; another attempt may go better."""
 # Who sends garbage and does not read is not answered for ever.
 _MAX_CONTROL_FRAMES = 4096
 _REMEMBERED_OFFERS = 65536
@@ -180,7 +182,7 @@ class ExecutorRelay(Endpoint):
             self._fail(pending.stream_id, "the registry does not know this harness", now)
         else:
             # No fault of the harness: it counts for nothing.
-            self._refuse(pending.stream_id)
+            self._refuse(pending.stream_id, UNAVAILABLE)
             self._events.append(Failed(pending.stream_id, "the registry did not say whether it may connect"))
 
     def lost(self, reason: str) -> None:

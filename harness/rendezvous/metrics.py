@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector, generate_latest
 
 
 class Metrics:
@@ -13,6 +13,9 @@ class Metrics:
     :ivar frames: passed on, by the role of who sent them.
     :ivar bytes: of these frames.
     :ivar dropped: frames that went nowhere, by reason.
+    :ivar refused_handshakes: of harnesses, by their executors.
+    :ivar revoked: connections that ended because their token counts no more.
+    :ivar failures: of this service itself, by what failed.
     """
 
     def __init__(self) -> None:
@@ -26,6 +29,20 @@ class Metrics:
         self.frames = counter("frames", "Frames passed on", "sender")
         self.bytes = counter("bytes", "Bytes of frames passed on", "sender")
         self.dropped = counter("dropped_frames", "Frames that went nowhere", "reason")
+        self.refused_handshakes = counter("refused_handshakes", "Handshakes that executors have refused")
+        self.revoked = counter("revoked_connections", "Connections that ended with their token")
+        self.failures = counter("failures", "Failures of the service itself", "what")
+        ProcessCollector(registry=self._registry)
+
+    def passed(self, sender: str) -> Callable[[int], None]:
+        """Returns what is to be called with the length of each frame of such a sender."""
+        frames, bytes = self.frames.labels(sender), self.bytes.labels(sender)
+
+        def count(length: int) -> None:
+            frames.inc()
+            bytes.inc(length)
+
+        return count
 
     def watch(self, name: str, text: str, value: Callable[[], float]) -> None:
         """Tells of a value as it is when it is asked for."""

@@ -79,7 +79,9 @@ Code = Literal[
     "not_found",
     "executor_offline",
     "conflict",
+    "displaced",
     "rate_limited",
+    "unavailable",
 ]
 STATUS: Final[dict[Code, int]] = {
     "invalid_request": 400,
@@ -87,8 +89,11 @@ STATUS: Final[dict[Code, int]] = {
     "forbidden": 403,
     "not_found": 404,
     "conflict": 409,
+    # An executor that is answered so dials on, ever more slowly; 409 would have it register anew, at once.
+    "displaced": 503,
     "rate_limited": 429,
     "executor_offline": 503,
+    "unavailable": 503,
 }
 
 
@@ -112,11 +117,13 @@ class Lifetimes:
     :ivar executor: the URL that an executor dials, again and again; after that it registers anew.
     :ivar harness: the URL that a harness dials, once.
     :ivar authorization: what a harness says of itself in the handshake, once.
+    :ivar hold: its place, to an executor that has lost its connection, against the one whose place it took.
     """
 
     executor: float = 600.0
     harness: float = 60.0
     authorization: float = 120.0
+    hold: float = 30.0
 
 
 class Registry:
@@ -127,6 +134,7 @@ class Registry:
     :param store: what lasts.
     :param clock: seconds since the epoch.
     :param is_connected: whether the executor of an environment and a registration is there.
+    :param is_held: whether that executor is there, or was a moment ago and may be back.
     """
 
     def __init__(
@@ -135,12 +143,14 @@ class Registry:
         *,
         clock: Callable[[], float],
         is_connected: Callable[[str, str], bool],
+        is_held: Callable[[str, str], bool],
         lifetimes: Lifetimes | None = None,
     ) -> None:
         self._store = store
         self.url = ""
         self._clock = clock
         self._is_connected = is_connected
+        self._is_held = is_held
         self._lifetimes = lifetimes or Lifetimes()
         self._key = store.signing_key()
 
@@ -158,19 +168,25 @@ class Registry:
             raise Refusal("forbidden", "the bearer token is for another environment, or for another role")
         return token
 
-    def register(self, token: Token, request: RegisterRequest) -> Registered:
-        """Takes an executor, in place of the one before.
+    def register(self, token: Token, request: RegisterRequest) -> tuple[Registered, bool]:
+        """Takes an executor, in place of the one before: the one that was started last is meant.
 
-        :raises Refusal: the profile or the key is none that is known.
+        One whose place was taken gets it back only when the one that took it has gone. Else two of them would
+        drive each other out for ever.
+
+        :return: what to answer, and whether it has taken another one's place.
+        :raises Refusal: the profile or the key is none that is known, or another executor has its place.
         """
         if request.security_profile != PROFILE:
             raise Refusal("invalid_request", f"security_profile: expected {PROFILE}")
         check_key(request.executor_public_key, "executor_public_key")
-        made = self._store.register(
-            token.environment, request.executor_public_key.text(), PROFILE, token.id, self._clock()
-        )
+        found = self._store.registration(token.environment)
+        key = request.executor_public_key.text()
+        if found is not None and self._is_held_by(found) and self._store.was_replaced(found.environment, key):
+            raise self._displaced()
+        made = self._store.register(token.environment, key, PROFILE, token.id, self._clock())
         url = self._sign("executor", made, "", token, self._lifetimes.executor)
-        return Registered(made.environment, url, PROFILE, made.id)
+        return Registered(made.environment, url, PROFILE, made.id), found is not None and found.key != key
 
     def connect(self, token: Token, request: ConnectRequest) -> Bundle:
         """Gives a harness what it needs for one connection.
@@ -233,15 +249,20 @@ class Registry:
     def admit(self, query: dict[str, str]) -> Ticket:
         """Returns whose connection a URL opens.
 
-        :raises InvalidTicket: it is not ours, or has expired.
-        :raises Refusal: it counts no more: its token was revoked, the executor has registered anew, or it is
-            a harness' and was used.
+        :raises InvalidTicket: it is not ours.
+        :raises Refusal: it has expired, or counts no more: its token was revoked, the executor has registered
+            anew, another one has its place, or it is a harness' and was used.
         """
-        ticket = Ticket.verify(query, self._key, self._clock())
+        ticket = Ticket.verify(query, self._key)
         if not self._counts(ticket.token):
             raise Refusal("unauthorized", "the token that this URL was given for counts no more")
         found = self._store.registration(ticket.environment)
-        if found is None or found.id != ticket.registration:
+        is_current = found is not None and found.id == ticket.registration
+        if found is not None and not is_current and ticket.role == "executor" and self._is_held_by(found):
+            raise self._displaced()
+        if self._clock() >= ticket.expires:
+            raise Refusal("forbidden", "the URL has expired")
+        if not is_current:
             raise Refusal("conflict", "the executor of this environment has registered anew")
         if ticket.role == "harness":
             if not self._is_connected(ticket.environment, ticket.registration):
@@ -254,13 +275,24 @@ class Registry:
         """Notes which stream a harness' connection carries; returns whether it may."""
         return self._store.bind_grant(ticket.grant, stream)
 
-    def counts(self, ticket: Ticket) -> bool:
-        """Whether the token that a connection was given for still counts."""
-        return self._counts(ticket.token)
+    def valid_tokens(self) -> set[str]:
+        """Returns the ids of the tokens that count."""
+        return self._store.valid_tokens(self._clock())
 
     def tidy(self) -> int:
         """Forgets what has expired; returns how much."""
         return self._store.forget_grants(self._clock() - self._lifetimes.authorization)
+
+    def _is_held_by(self, found: Registration) -> bool:
+        return self._is_held(found.environment, found.id)
+
+    def _displaced(self) -> Refusal:
+        return Refusal(
+            "displaced",
+            "another executor has been registered for this environment since; if both are wanted, each needs "
+            "an environment of its own",
+            self._lifetimes.hold,
+        )
 
     def _counts(self, token: str) -> bool:
         found = self._store.token(token)

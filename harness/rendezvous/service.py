@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import math
+import sqlite3
+import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 import msgspec
-from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp import WSCloseCode, web
 
-from harness.rendezvous import frames
 from harness.rendezvous.audit import Audit
+from harness.rendezvous.exchange import Exchange
 from harness.rendezvous.frames import BadFrame
-from harness.rendezvous.limits import Limiter, Rate
+from harness.rendezvous.limits import Limiter, Rate, Rates
 from harness.rendezvous.links import MOST_FRAME_BYTES, Link
 from harness.rendezvous.metrics import Metrics
 from harness.rendezvous.registry import (
@@ -29,17 +33,23 @@ from harness.rendezvous.registry import (
 )
 from harness.rendezvous.signing import InvalidTicket, Role, Ticket
 from harness.rendezvous.store import Store, Token
-from harness.rendezvous.switchboard import Refused, Switchboard
+from harness.rendezvous.switchboard import Refused
 
 PATH: Final = "/cloud/rendezvous"
 """Where executors and harnesses dial."""
 _STREAM_HEADER: Final = "x-codex-noise-stream-id"
-_ASKED: Final = Rate(20.0, 200.0)
-_FAILED: Final = Rate(0.5, 20.0)
 _MOST_BODY_BYTES: Final = 64 * 1024
-_ENDED: Final = "rendezvous_stream_closed"
+_MOST_NOTED: Final = 256
+# So that who is refused again and again does not fill the log.
+_NOTED_REFUSALS: Final = Rate(0.1, 3.0)
+_IDLE_SECONDS: Final = 75.0
+_END_SECONDS: Final = 5.0
 _Body = TypeVar("_Body", RegisterRequest, ConnectRequest, ValidateRequest)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_log = logging.getLogger(__name__)
+# aiohttp's own says what somebody has sent that is no HTTP, and so URLs, at some levels.
+_silent = logging.Logger("aiohttp", logging.CRITICAL + 1)
 
 
 @dataclass(frozen=True)
@@ -47,49 +57,60 @@ class Options:
     """How the service behaves.
 
     :ivar lifetimes: of what it gives out.
-    :ivar asked: how often one token may register, connect or validate.
-    :ivar failed: how often one address may fail to say who it is.
-    :ivar stall_seconds: for which a harness may leave 4 MiB unread before its stream is ended; until then
-        its executor's other streams wait, too.
+    :ivar rates: who may do what how often.
+    :ivar stall_seconds: for which a harness may leave unread what waits for it before its stream is ended. As
+        long as more than 17 MiB wait for it (256 KiB where much waits for many), its executor's other streams
+        wait, too.
+    :ivar first_seconds: for which a harness may be connected and say nothing.
     :ivar review_seconds: between two looks for connections whose token was revoked.
     :ivar trusted_hops: how many proxies before this service add to ``X-Forwarded-For``.
+    :ivar most_harnesses: that may be connected with one token.
+    :ivar most_connections: of all together.
     """
 
     lifetimes: Lifetimes = field(default_factory=Lifetimes)
-    asked: Rate = _ASKED
-    failed: Rate = _FAILED
+    rates: Rates = field(default_factory=Rates)
     stall_seconds: float = 10.0
+    first_seconds: float = 20.0
     review_seconds: float = 2.0
     trusted_hops: int = 0
+    most_harnesses: int = 512
+    most_connections: int = 100_000
 
 
 class Service:
-    """One instance of the service.
+    """One instance of the service, in the running loop.
 
     :param store: what lasts.
     """
 
     def __init__(self, store: Store, *, audit: Audit, options: Options | None = None) -> None:
-        self._options = options or Options()
-        self._board: Switchboard[Link] = Switchboard()
-        self._links: set[Link] = set()
+        self._options = options = options or Options()
         self._audit = audit
         self.metrics = Metrics()
+        self._exchange = Exchange(
+            self.metrics,
+            bind=lambda ticket, stream: self._registry.bind(ticket, stream),
+            refused=self._refused_handshake,
+            stall_seconds=options.stall_seconds,
+            first_seconds=options.first_seconds,
+            hold_seconds=options.lifetimes.hold,
+        )
         self._registry = Registry(
             store,
             clock=time.time,
-            is_connected=self._board.has_executor,
-            lifetimes=self._options.lifetimes,
+            is_connected=self._exchange.has_executor,
+            is_held=self._exchange.is_held,
+            lifetimes=options.lifetimes,
         )
-        self._asked = Limiter(self._options.asked)
-        self._failed = Limiter(self._options.failed)
-        for name, text, value in (
-            ("executors", "Executors that are connected", lambda: self._board.executors),
-            ("harnesses", "Harnesses that are connected", lambda: self._board.harnesses),
-            ("streams", "Streams that are open", lambda: self._board.streams),
-            ("waiting_bytes", "Bytes that wait to be sent", lambda: sum(x.waiting for x in self._links)),
-        ):
-            self.metrics.watch(name, text, value)
+        self._limits = {name: Limiter(getattr(options.rates, name)) for name in Rates.names()}
+        self._noted = Limiter(_NOTED_REFUSALS)
+        self.metrics.watch("audit_lost_lines", "Lines of the audit log not written", lambda: audit.lost)
+
+    @property
+    def links(self) -> list[Link]:
+        """The connections that there are."""
+        return self._exchange.links
 
     def reached_at(self, url: str) -> None:
         """Says how it is reached from outside: ``https://HOST`` or, on this machine alone, ``http://…``."""
@@ -97,7 +118,7 @@ class Service:
 
     def application(self) -> web.Application:
         """Returns it, to be served by aiohttp."""
-        app = web.Application(client_max_size=_MOST_BODY_BYTES)
+        app = web.Application(client_max_size=_MOST_BODY_BYTES, middlewares=[self._answering_errors])
         environment = "/cloud/environment/{environment}"
         app.add_routes(
             [
@@ -113,6 +134,18 @@ class Service:
         app.on_shutdown.append(self._end)
         return app
 
+    @web.middleware
+    async def _answering_errors(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """A mistake in this program is told here, as the library's own log is not kept."""
+        try:
+            return await handler(request)
+        except (web.HTTPException, ConnectionError):
+            raise
+        except Exception as error:
+            _log.exception("unexpected error")
+            self._failed("unexpected", error)
+            raise web.HTTPInternalServerError from None
+
     # The registry
 
     def _answering(self, operation: str, answer: Callable[[web.Request, bytes], msgspec.Struct]) -> Handler:
@@ -122,10 +155,11 @@ class Service:
                     body = await request.read()
                 except web.HTTPRequestEntityTooLarge:
                     raise Refusal("invalid_request", f"more than {_MOST_BODY_BYTES} bytes") from None
-                answered = answer(request, body)
+                with self._guard():
+                    answered = answer(request, body)
             except Refusal as error:
                 self.metrics.requests.labels(operation, error.code).inc()
-                self._note(request, operation, error.code, reason=str(error))
+                self._note_refusal(request, operation, error)
                 return refused(error)
             except msgspec.ValidationError as error:
                 return self._not_understood(request, operation, str(error))
@@ -141,154 +175,139 @@ class Service:
         self._note(request, operation, "invalid_request", reason=reason)
         return refused(Refusal("invalid_request", reason))
 
+    @contextmanager
+    def _guard(self) -> Iterator[None]:
+        """What the database does not do may be asked for again.
+
+        :raises Refusal: so.
+        """
+        try:
+            yield
+        except sqlite3.Error as error:
+            self._failed("database", error)
+            raise Refusal("unavailable", "the database cannot be used at present", 1.0) from None
+
+    def _failed(self, what: str, error: Exception) -> None:
+        self.metrics.failures.labels(what).inc()
+        self._audit.note("failure", what=what, reason=f"{type(error).__name__}: {error}")
+
     def _register(self, request: web.Request, body: bytes) -> msgspec.Struct:
         token = self._token(request, "executor")
-        registered = self._registry.register(token, _parse(body, RegisterRequest))
-        self._note(request, "register", "done", token=token, registration=registered.executor_registration_id)
+        self._limit("register", token.id, "this token registers too often")
+        registered, is_another = self._registry.register(token, _parse(body, RegisterRequest))
+        self._exchange.registered(token.environment, is_another)
+        outcome = "in another's place" if is_another else "done"
+        id = registered.executor_registration_id
+        self._note(request, "register", outcome, token=token, registration=id)
         return registered
 
     def _connect(self, request: web.Request, body: bytes) -> msgspec.Struct:
         token = self._token(request, "harness")
+        self._limit("connect", token.id, "this token asks too often")
+        wait = self._limits["handshake"].ahead(token.id, time.monotonic())
+        if wait:
+            raise Refusal("rate_limited", "too many handshakes with this token were refused", wait)
         bundle = self._registry.connect(token, _parse(body, ConnectRequest))
         self._note(request, "connect", "done", token=token, registration=bundle.executor_registration_id)
         return bundle
 
     def _validate(self, request: web.Request, body: bytes) -> msgspec.Struct:
         token = self._token(request, "executor")
+        self._limit("validate", token.environment, "this environment asks too often")
         stream = request.headers.get(_STREAM_HEADER, "")
         validity = self._registry.validate(token, stream, _parse(body, ValidateRequest))
         self._note(request, "validate", "valid" if validity.valid else "not valid", token=token)
         return validity
 
     def _token(self, request: web.Request, role: Role) -> Token:
-        now = time.monotonic()
         scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
         try:
-            token = self._registry.authenticate(
+            return self._registry.authenticate(
                 bearer.strip() if scheme.lower() == "bearer" else None,
                 request.match_info["environment"],
                 role,
             )
         except Refusal:
-            self._may_fail(request, now)
+            self._may_fail(request)
             raise
-        wait = self._asked.wait(token.id, now)
-        if wait:
-            raise Refusal("rate_limited", "this token asks too often", wait)
-        return token
 
-    def _may_fail(self, request: web.Request, now: float) -> None:
-        wait = self._failed.wait(self._address(request), now)
+    def _limit(self, what: str, who: str, message: str) -> None:
+        """:raises Refusal: that was too often."""
+        wait = self._limits[what].wait(who, time.monotonic())
         if wait:
-            raise Refusal("rate_limited", "too many failures from this address", wait)
+            raise Refusal("rate_limited", message, wait)
+
+    def _may_fail(self, request: web.Request) -> None:
+        """:raises Refusal: it fails too often."""
+        self._limit("failure", self._address(request), "too many failures from this address")
+
+    def _refused_handshake(self, ticket: Ticket) -> None:
+        self._limits["handshake"].wait(ticket.token, time.monotonic())
+        self._audit.note(
+            "handshake", outcome="refused", environment=ticket.environment, role="harness", token=ticket.token
+        )
 
     # The rendezvous
 
     async def _dialled(self, request: web.Request) -> web.StreamResponse:
         try:
-            ticket = self._registry.admit(dict(request.query))
+            with self._guard():
+                ticket = self._admit(request)
+            if request.transport is None:
+                raise Refused("whoever asked has hung up")
+            link = Link(ticket, request.transport)
+            # Whoever has dialled may ask at once for what only one that is connected can have.
+            self._exchange.add(link)
         except InvalidTicket as error:
             return self._turned_away(request, Refusal("forbidden", str(error)))
         except Refusal as error:
             return self._turned_away(request, error)
-        link = Link(ticket)
-        try:
-            # Whoever has dialled may ask at once for what only one that is connected can have.
-            self._take(link)
         except Refused as error:
             return self._turned_away(request, Refusal("executor_offline", str(error), 1.0))
+        reason = "cut"
         try:
-            await link.socket.prepare(request)
-        except BaseException:
-            self._lose(link)
-            raise
-        self.metrics.connections.labels(ticket.role, "done").inc()
-        self._note(request, "dial", "done", ticket=ticket)
-        writer = asyncio.create_task(link.write())
-        reason = "ended"
-        try:
-            await self._read(link)
+            await link.prepare(request)
+            self.metrics.connections.labels(ticket.role, "done").inc()
+            self._note(request, "dial", "done", ticket=ticket)
+            reason = await self._exchange.carry(link)
         except (Refused, BadFrame) as error:
             reason = str(error)
             link.close(WSCloseCode.POLICY_VIOLATION, reason)
+        except sqlite3.Error as error:
+            reason = "the database cannot be used"
+            self._failed("database", error)
+            link.close(WSCloseCode.TRY_AGAIN_LATER, reason)
         finally:
-            self._lose(link)
+            self._exchange.remove(link)
             link.close(WSCloseCode.OK, "")
-            await writer
+            await link.closed()
             self._note(request, "hang up", reason, ticket=ticket, received=link.received, sent=link.sent)
         return link.socket
+
+    def _admit(self, request: web.Request) -> Ticket:
+        """Returns whose connection it is.
+
+        :raises InvalidTicket: its URL is not ours.
+        :raises Refusal: it may not be.
+        """
+        if len(self.links) >= self._options.most_connections:
+            raise Refusal("unavailable", "there are as many connections as this service can hold", 5.0)
+        ticket = self._registry.admit(dict(request.query))
+        if ticket.role == "executor":
+            self._limit("dial", ticket.token, "this token connects too often")
+        elif self._exchange.connections_of(ticket.token) >= self._options.most_harnesses:
+            raise Refusal("rate_limited", "too many harnesses are connected with this token", 5.0)
+        return ticket
 
     def _turned_away(self, request: web.Request, error: Refusal) -> web.Response:
         try:
             if error.code in ("forbidden", "unauthorized"):
-                self._may_fail(request, time.monotonic())
+                self._may_fail(request)
         except Refusal as limited:
             error = limited
         self.metrics.connections.labels("unknown", error.code).inc()
-        self._note(request, "dial", error.code, reason=str(error))
+        self._note_refusal(request, "dial", error)
         return refused(error)
-
-    def _take(self, link: Link) -> None:
-        ticket = link.ticket
-        if ticket.role == "executor":
-            for each in self._board.add_executor(link, ticket.environment, ticket.registration):
-                each.close(WSCloseCode.SERVICE_RESTART, "the executor has connected again")
-        else:
-            self._board.add_harness(link, ticket.environment, ticket.registration)
-        self._links.add(link)
-
-    async def _read(self, link: Link) -> None:
-        receive = self._from_executor if link.ticket.role == "executor" else self._from_harness
-        sender = link.ticket.role
-        async for message in link.socket:
-            if message.type is not WSMsgType.BINARY:
-                raise BadFrame("a message is not binary")
-            frame: bytes = message.data
-            link.received += len(frame)
-            if link.socket.closed:
-                return
-            if await receive(link, frame):
-                self.metrics.frames.labels(sender).inc()
-                self.metrics.bytes.labels(sender).inc(len(frame))
-
-    async def _from_harness(self, link: Link, frame: bytes) -> bool:
-        stream = frames.stream_of(frame)
-        to, is_first = self._board.from_harness(link, stream)
-        if is_first and not self._registry.bind(link.ticket, stream):
-            raise Refused("this connection's stream is known already")
-        to.send(frame)
-        # It alone waits: what its executor does not read is its own.
-        if not await to.room(self._options.stall_seconds):
-            raise Refused("the executor does not read")
-        return True
-
-    async def _from_executor(self, link: Link, frame: bytes) -> bool:
-        try:
-            stream = frames.stream_of(frame)
-        except BadFrame:
-            # An executor has many streams, and a frame that is none may not end them all.
-            self.metrics.dropped.labels("no frame").inc()
-            return False
-        to = self._board.from_executor(link, stream)
-        if to is None:
-            self.metrics.dropped.labels("no such stream").inc()
-            return False
-        to.send(frame)
-        if not await to.room(self._options.stall_seconds):
-            self._drop(to, "the harness does not read")
-        return True
-
-    def _drop(self, link: Link, reason: str) -> None:
-        self._lose(link)
-        link.close(WSCloseCode.POLICY_VIOLATION, reason)
-
-    def _lose(self, link: Link) -> None:
-        self._links.discard(link)
-        left = self._board.remove(link)
-        for each in left.harnesses:
-            each.close(WSCloseCode.TRY_AGAIN_LATER, "the executor has gone")
-        if left.executor is not None and left.stream is not None:
-            left.executor.send(frames.reset(left.stream, _ENDED))
 
     # The rest
 
@@ -299,24 +318,37 @@ class Service:
         return web.json_response({"status": "ok"})
 
     async def _reviewing(self, app: web.Application) -> AsyncIterator[None]:
-        review = asyncio.create_task(self._review())
+        reviews = [asyncio.create_task(each) for each in (self._review(), self._exchange.review())]
         yield
-        review.cancel()
-        with suppress(asyncio.CancelledError):
-            await review
+        for review in reviews:
+            review.cancel()
+        await asyncio.gather(*reviews, return_exceptions=True)
 
     async def _review(self) -> None:
         while True:
             await asyncio.sleep(self._options.review_seconds)
-            for link in list(self._links):
-                if not self._registry.counts(link.ticket):
-                    self._audit.note("revoked", environment=link.ticket.environment, role=link.ticket.role)
-                    self._drop(link, "the token counts no more")
-            self._registry.tidy()
+            try:
+                self._end_revoked()
+                self._registry.tidy()
+            except sqlite3.Error as error:
+                self._failed("database", error)
+
+    def _end_revoked(self) -> None:
+        valid = self._registry.valid_tokens()
+        for link in self.links:
+            ticket = link.ticket
+            if ticket.token not in valid:
+                self.metrics.revoked.inc()
+                self._audit.note(
+                    "revoked", environment=ticket.environment, role=ticket.role, token=ticket.token
+                )
+                self._exchange.drop(link, "the token counts no more")
 
     async def _end(self, app: web.Application) -> None:
-        for link in list(self._links):
+        ended = self.links
+        for link in ended:
             link.close(WSCloseCode.SERVICE_RESTART, "the service ends")
+        await asyncio.gather(*(link.closed() for link in ended))
 
     def _address(self, request: web.Request) -> str:
         hops = self._options.trusted_hops
@@ -324,6 +356,10 @@ class Service:
         if hops and len(told) >= hops:
             return told[-hops]
         return request.remote or "unknown"
+
+    def _note_refusal(self, request: web.Request, event: str, error: Refusal) -> None:
+        if error.code != "rate_limited" or not self._noted.wait(self._address(request), time.monotonic()):
+            self._note(request, event, error.code, reason=str(error))
 
     def _note(
         self,
@@ -336,7 +372,7 @@ class Service:
         ticket: Ticket | None = None,
         **counts: str | int,
     ) -> None:
-        environment = request.match_info.get("environment")
+        environment = request.match_info.get("environment", "")[:_MOST_NOTED] or None
         self._audit.note(
             event,
             outcome=outcome,
@@ -356,7 +392,7 @@ def _parse(body: bytes, kind: type[_Body]) -> _Body:
 
 def refused(error: Refusal) -> web.Response:
     """Returns the answer that says so."""
-    headers = {} if error.retry_after is None else {"Retry-After": str(max(1, round(error.retry_after)))}
+    headers = {} if error.retry_after is None else {"Retry-After": str(max(1, math.ceil(error.retry_after)))}
     return web.json_response(
         {"error": {"code": error.code, "message": str(error)}}, status=STATUS[error.code], headers=headers
     )
@@ -364,14 +400,21 @@ def refused(error: Refusal) -> web.Response:
 
 @asynccontextmanager
 async def serving(
-    service: Service, host: str, port: int, *, tls: object = None
+    service: Service, host: str, port: int, *, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[tuple[str, int]]:
     """Serves it; gives the address and port where."""
-    # Its lines hold queries, and so signatures.
-    runner = web.AppRunner(service.application(), access_log=None, handle_signals=False, shutdown_timeout=5.0)
+    runner = web.AppRunner(
+        service.application(),
+        # Its lines hold queries, and so signatures.
+        access_log=None,
+        logger=_silent,
+        handle_signals=False,
+        keepalive_timeout=_IDLE_SECONDS,
+        shutdown_timeout=_END_SECONDS,
+    )
     await runner.setup()
     try:
-        site = web.TCPSite(runner, host, port, ssl_context=tls, backlog=1024)  # type: ignore[arg-type]
+        site = web.TCPSite(runner, host, port, ssl_context=tls, backlog=1024)
         await site.start()
         address = runner.addresses[0]
         yield str(address[0]), int(address[1])

@@ -27,6 +27,10 @@ _SCHEMA: Final = """
         environment TEXT PRIMARY KEY, id TEXT NOT NULL, key TEXT NOT NULL, profile TEXT NOT NULL,
         token TEXT NOT NULL, created REAL NOT NULL
     ) WITHOUT ROWID;
+    CREATE TABLE replaced (
+        environment TEXT NOT NULL, key_hash BLOB NOT NULL, at REAL NOT NULL,
+        PRIMARY KEY (environment, key_hash)
+    ) WITHOUT ROWID;
     CREATE TABLE grants (
         id TEXT PRIMARY KEY, environment TEXT NOT NULL, registration TEXT NOT NULL, token TEXT NOT NULL,
         key BLOB NOT NULL, authorization_hash BLOB NOT NULL UNIQUE, expires REAL NOT NULL, connected REAL,
@@ -36,6 +40,8 @@ _SCHEMA: Final = """
 """
 # A secret that is found where it does not belong is known by it.
 _TOKEN_PREFIX: Final = "crossexec_"
+# Of an environment: who started so many executors since has long ended the first.
+_MOST_REPLACED: Final = 1000
 _TOKEN: Final = "id, environment, role, created, expires, revoked"
 
 
@@ -109,6 +115,11 @@ class Store:
 
     # Settings
 
+    def renew_signing_key(self) -> None:
+        """Has the next :meth:`signing_key` make another one: URLs that were signed before count no more."""
+        with self._database:
+            self._database.execute("DELETE FROM settings WHERE name = 'signing-key'")
+
     def signing_key(self) -> bytes:
         """Returns the key that URLs are signed with; it is made when it is first asked for."""
         with self._database:
@@ -146,6 +157,13 @@ class Store:
         rows = self._database.execute(f"SELECT {_TOKEN} FROM tokens ORDER BY environment, created")
         return [Token(*row) for row in rows]
 
+    def valid_tokens(self, now: float) -> set[str]:
+        """Returns the ids of those that count."""
+        rows = self._database.execute(
+            "SELECT id FROM tokens WHERE revoked IS NULL AND (expires IS NULL OR expires > ?)", (now,)
+        )
+        return {id for (id,) in rows}
+
     def revoke_token(self, id: str, now: float) -> bool:
         """Returns whether there was one that counted."""
         with self._database:
@@ -157,14 +175,37 @@ class Store:
     # Registrations
 
     def register(self, environment: str, key: str, profile: str, token: str, now: float) -> Registration:
-        """Returns the new registration, which takes the place of an earlier one."""
+        """Returns the new registration, which takes the place of an earlier one.
+
+        The earlier one's key, if it is another, is from now on a replaced one, and the new one's none.
+        """
         made = Registration(environment, new_id("reg"), key, profile, token)
+        earlier = self.registration(environment)
         with self._database:
+            if earlier is not None and earlier.key != key:
+                self._replace(environment, earlier.key, key, now)
             self._database.execute(
                 "INSERT OR REPLACE INTO registrations VALUES (?, ?, ?, ?, ?, ?)",
                 (environment, made.id, key, profile, token, now),
             )
         return made
+
+    def _replace(self, environment: str, earlier: str, key: str, now: float) -> None:
+        self._database.execute(
+            "INSERT OR REPLACE INTO replaced VALUES (?, ?, ?)", (environment, hash_of(earlier), now)
+        )
+        self._database.execute(
+            "DELETE FROM replaced WHERE environment = ? AND (key_hash = ? OR at < (SELECT at FROM replaced"
+            " WHERE environment = ? ORDER BY at DESC LIMIT 1 OFFSET ?))",
+            (environment, hash_of(key), environment, _MOST_REPLACED),
+        )
+
+    def was_replaced(self, environment: str, key: str) -> bool:
+        """Whether the executor with this key was there, and another one has taken its place since."""
+        row = self._database.execute(
+            "SELECT 1 FROM replaced WHERE environment = ? AND key_hash = ?", (environment, hash_of(key))
+        ).fetchone()
+        return row is not None
 
     def registration(self, environment: str) -> Registration | None:
         row = self._database.execute(
@@ -229,24 +270,23 @@ class Store:
 
 
 @contextmanager
-def open_store(path: Path) -> Iterator[Store]:
+def open_store(path: Path, busy_seconds: float = 5.0) -> Iterator[Store]:
     """The database in that file, which is made if it is not there, for its owner alone.
 
-    :raises StoreFailed: it cannot be opened, or is not one of this service.
+    :param busy_seconds: how long a call may wait, and block, while another program writes.
+    :raises StoreFailed: it cannot be opened, is damaged, or is not one of this service.
     """
     try:
         # SQLite gives the files beside it the same mode.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-        connection = sqlite3.connect(path)
+        connection = sqlite3.connect(path, timeout=busy_seconds)
         try:
             _prepare(connection)
         except BaseException:
             connection.close()
             raise
     except (OSError, sqlite3.Error) as error:
-        raise StoreFailed(
-            f"the database {path} cannot be used: {error}; name a file that can be written, by --database"
-        ) from error
+        raise StoreFailed(f"the database {path} cannot be used: {error}; {_remedy(error)}") from error
     try:
         yield Store(connection)
     finally:
@@ -254,13 +294,26 @@ def open_store(path: Path) -> Iterator[Store]:
 
 
 def _prepare(connection: sqlite3.Connection) -> None:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version not in (0, _VERSION):
+        raise sqlite3.DatabaseError(f"it is of version {version}, and this program knows {_VERSION}")
+    tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    if version == 0 and tables != (0,):
+        raise sqlite3.DatabaseError("it is another program's")
+    (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if found != "ok":
+        raise sqlite3.DatabaseError(f"it is damaged: {found}")
     connection.execute("PRAGMA journal_mode = WAL")
     # What a power cut may take away is at most the last moments, never the database.
     connection.execute("PRAGMA synchronous = NORMAL")
-    connection.execute("PRAGMA busy_timeout = 5000")
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version == 0:
         with connection:
             connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
-    elif version != _VERSION:
-        raise sqlite3.DatabaseError(f"it is of version {version}, and this program knows {_VERSION}")
+
+
+def _remedy(error: Exception) -> str:
+    if isinstance(error, sqlite3.OperationalError | OSError):
+        if "locked" in str(error):
+            return "end what writes to it, such as an SQLite shell, and try again"
+        return "name a file that can be written, by --database"
+    return "restore it from a backup, or name another file by --database, where tokens have to be made anew"

@@ -75,6 +75,15 @@ class Switchboard(Generic[Link]):
         found = self._executors.get(environment)
         return found is not None and found.registration == registration
 
+    def executor_of(self, environment: str) -> Link | None:
+        """Returns the connection of an environment's executor."""
+        found = self._executors.get(environment)
+        return None if found is None else found.link
+
+    def is_executor(self, link: Link) -> bool:
+        """Whether it is the connection of an executor, and not forgotten."""
+        return link in self._environments
+
     def stream_of(self, environment: str, stream: str) -> Link | None:
         """Returns the harness' connection of a stream."""
         found = self._executors.get(environment)

@@ -15,7 +15,7 @@ from executors.remote.executor import RemoteSettings, serve_remote
 from harness.environments.remote import RemoteEnvironment
 from harness.remote.options import RemoteOptions
 from harness.rendezvous.audit import Audit
-from harness.rendezvous.limits import Rate
+from harness.rendezvous.limits import Rates
 from harness.rendezvous.service import Options, Service, serving
 from harness.rendezvous.signing import Role
 from harness.rendezvous.store import Store
@@ -46,9 +46,9 @@ class Served:
         self.token_file.write_text(self.token)
 
     async def start(self) -> None:
-        rate = Rate(1000.0, 1000.0)
+        rates = Rates.parse(f"{name}=unlimited" for name in Rates.names())
         self.service = Service(
-            self._store, audit=Audit(self.log), options=Options(asked=rate, failed=rate, review_seconds=0.05)
+            self._store, audit=Audit(self.log), options=Options(rates=rates, review_seconds=0.05)
         )
         serve = serving(self.service, "127.0.0.1", self._port)
         host, self._port = await self._stack.enter_async_context(serve)
@@ -60,7 +60,7 @@ class Served:
 
     def cut(self, role: Role) -> None:
         """Cuts the connections of one side, without a close frame."""
-        links = [link for link in self.service._links if link.ticket.role == role]
+        links = [link for link in self.service.links if link.ticket.role == role]
         assert links
         for link in links:
             link.socket.get_extra_info("socket").shutdown(socket.SHUT_RDWR)

@@ -55,14 +55,17 @@ def test_a_stream_is_opened_and_carries_both_ways() -> None:
     assert ends(executor.events + harness.events) == []
 
 
-@pytest.mark.parametrize("verdict", [Verdict.INVALID, Verdict.UNKNOWN])
-def test_whom_the_registry_does_not_vouch_for_is_reset(verdict: Verdict) -> None:
+@pytest.mark.parametrize(
+    ("verdict", "reason"),
+    [(Verdict.INVALID, "noise_relay_protocol_error"), (Verdict.UNKNOWN, "registry_unavailable")],
+)
+def test_whom_the_registry_does_not_vouch_for_is_reset(verdict: Verdict, reason: str) -> None:
     executor, harness = Executor(), Harness()
     executor.take(pull(harness.relay))
     answer = executor.validate(verdict)
-    assert bodies(answer) == PROTOCOL_ERROR
+    assert bodies(answer) == [Reset(reason)]
     harness.take(answer)
-    assert harness.events == [NotOpened("reset by the other side: noise_relay_protocol_error", False)]
+    assert harness.events == [NotOpened(f"reset by the other side: {reason}", False)]
     assert len(of_kind(executor.events, Failed)) == 1
     assert executor.streams == {}
 

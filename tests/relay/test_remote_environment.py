@@ -199,7 +199,7 @@ async def test_who_asks_too_often_comes_again_when_told(
         return waits.pop(0) if waits else 0.0
 
     async with executor(service):
-        monkeypatch.setattr(service.service._asked, "wait", wait)
+        monkeypatch.setattr(service.service._limits["connect"], "wait", wait)
         async with service.environment().start():
             assert service.log.getvalue().count('"outcome": "rate_limited"') == 2
 
@@ -207,7 +207,7 @@ async def test_who_asks_too_often_comes_again_when_told(
 async def test_who_asks_too_often_does_not_wait_for_ever(
     service: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service.service._asked, "wait", lambda who, now: 1000.0)
+    monkeypatch.setattr(service.service._limits["connect"], "wait", lambda who, now: 1000.0)
     with pytest.raises(ConnectFailed, match="status 429, rate_limited: this token asks too often"):
         async with service.environment().start():
             pass

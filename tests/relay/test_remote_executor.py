@@ -24,6 +24,7 @@ from tests.support.rendezvous import Call, Rendezvous, Reply, rendezvous
 from tests.support.watch import SECONDS
 
 PROTOCOL_ERROR = "reset by the other side: noise_relay_protocol_error"
+UNAVAILABLE = "reset by the other side: registry_unavailable"
 
 
 def python(code: str, process_id: str = "p", **more: Any) -> dict[str, Any]:
@@ -147,17 +148,18 @@ def test_an_executor_that_ends_tells_its_harnesses_in_order() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reply", "refused"),
+    ("reply", "reason"),
     [
-        (Reply(200, {"valid": False}), False),
-        (Reply(200, {"valid": "true"}), False),
-        (Reply(200, b"{"), False),
-        (Reply(500, {"error": {"code": "broken", "message": "x"}}), False),
-        (Reply(307, {}, {"Location": "/base/cloud/environment/x/valid"}), False),
-        (Reply(401, {}), True),
+        (Reply(200, {"valid": False}), PROTOCOL_ERROR),
+        (Reply(200, {"valid": "true"}), UNAVAILABLE),
+        (Reply(200, b"{"), UNAVAILABLE),
+        (Reply(500, {"error": {"code": "broken", "message": "x"}}), UNAVAILABLE),
+        (Reply(429, {}, {"Retry-After": "10"}), UNAVAILABLE),
+        (Reply(307, {}, {"Location": "/base/cloud/environment/x/valid"}), UNAVAILABLE),
+        (Reply(401, {}), None),
     ],
 )
-def test_no_harness_connects_that_the_registry_does_not_vouch_for(reply: Reply, refused: bool) -> None:
+def test_no_harness_connects_that_the_registry_does_not_vouch_for(reply: Reply, reason: str | None) -> None:
     async def answer(call: Call) -> Reply | None:
         return reply if call.action == "validate" else None
 
@@ -167,12 +169,28 @@ def test_no_harness_connects_that_the_registry_does_not_vouch_for(reply: Reply, 
             with pytest.raises(HandshakeFailed) as raised:
                 async with harness(service, ENVIRONMENT_ID):
                     pass
-            assert raised.value.refused is refused
-            assert refused or str(raised.value) == PROTOCOL_ERROR
+            assert raised.value.refused is (reason is None)
+            assert reason is None or str(raised.value) == reason
             service.answer = None
             async with harness(service, ENVIRONMENT_ID) as client:
                 await client.initialize()
             assert len([call for call in service.calls if call.action == "validate"]) == 2
+
+    asyncio.run(body())
+
+
+def test_a_registry_that_is_asked_too_often_is_asked_again_when_it_says() -> None:
+    replies = [Reply(429, {}, {"Retry-After": "1"}), Reply(503, {}, {"Retry-After": "0"})]
+
+    async def answer(call: Call) -> Reply | None:
+        return replies.pop(0) if call.action == "validate" and replies else None
+
+    async def body() -> None:
+        async with rendezvous() as service, in_loop(service):
+            service.answer = answer
+            async with harness(service, ENVIRONMENT_ID) as client:
+                await client.initialize()
+            assert [call.action for call in service.calls].count("validate") == 3
 
     asyncio.run(body())
 
@@ -188,7 +206,7 @@ def test_a_registry_that_stalls_holds_up_that_handshake_alone(monkeypatch: pytes
         return None
 
     async def fails(service: Rendezvous) -> None:
-        with pytest.raises(HandshakeFailed, match=PROTOCOL_ERROR):
+        with pytest.raises(HandshakeFailed, match=UNAVAILABLE):
             async with harness(service, ENVIRONMENT_ID, stream_id="stalled"):
                 pass
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
+import json
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +17,14 @@ import pytest
 
 from executors.transport.relay_pb2 import RelayMessageFrame
 from harness.rendezvous.audit import Audit
-from harness.rendezvous.limits import Rate
+from harness.rendezvous.limits import Rates
 from harness.rendezvous.registry import PROFILE, SUITE, Lifetimes
 from harness.rendezvous.service import Options, Service, serving
 from harness.rendezvous.signing import Role
 from harness.rendezvous.store import Store, open_store
 
 BOX = "box"
+UNLIMITED = Rates.parse(f"{name}=unlimited" for name in Rates.names())
 SECONDS = 60
 
 
@@ -40,6 +43,29 @@ def data(stream: str, payload: bytes, seq: int = 0) -> bytes:
     return frame.SerializeToString()
 
 
+class Log(io.StringIO):
+    """What was audited, and whoever waits for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._written = asyncio.Event()
+
+    def write(self, text: str) -> int:
+        self._written.set()
+        return super().write(text)
+
+    def events(self, event: str) -> list[dict[str, Any]]:
+        lines = [json.loads(line) for line in self.getvalue().splitlines()]
+        return [line for line in lines if line["event"] == event]
+
+    async def until(self, is_so: Callable[[], bool]) -> None:
+        """Looks after each line whether it is so, until it is."""
+        async with asyncio.timeout(SECONDS):
+            while not is_so():
+                self._written.clear()
+                await self._written.wait()
+
+
 @dataclass
 class Running:
     """A service that listens, and a client of its requests."""
@@ -47,7 +73,7 @@ class Running:
     url: str
     store: Store
     service: Service
-    log: io.StringIO
+    log: Log
     http: aiohttp.ClientSession
 
     def token(self, role: Role, environment: str = BOX, expires: float | None = None) -> str:
@@ -63,10 +89,9 @@ class Running:
         async with self.http.post(url, headers=headers, **sent) as answer:
             return answer.status, await answer.json()
 
-    async def register(self, token: str, environment: str = BOX) -> Any:
-        status, told = await self.post(
-            "register", token, {"security_profile": PROFILE, "executor_public_key": new_key()}, environment
-        )
+    async def register(self, token: str, environment: str = BOX, key: dict[str, str] | None = None) -> Any:
+        body = {"security_profile": PROFILE, "executor_public_key": key or new_key()}
+        status, told = await self.post("register", token, body, environment)
         assert status == 200, told
         return told
 
@@ -102,14 +127,12 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 @pytest.fixture
 def options() -> Options:
-    return Options(
-        lifetimes=Lifetimes(), asked=Rate(1000.0, 1000.0), failed=Rate(1000.0, 1000.0), review_seconds=0.02
-    )
+    return Options(lifetimes=Lifetimes(), rates=UNLIMITED, review_seconds=0.02)
 
 
 @pytest.fixture
 async def running(anyio_backend: str, store: Store, options: Options) -> AsyncIterator[Running]:
-    log = io.StringIO()
+    log = Log()
     service = Service(store, audit=Audit(log), options=options)
     async with serving(service, "127.0.0.1", 0) as (host, port):
         url = f"http://{host}:{port}"

@@ -10,7 +10,7 @@ from aiohttp import WSCloseCode, WSMsgType, WSServerHandshakeError
 from aiohttp.client_ws import ClientWebSocketResponse
 
 from executors.transport.relay_pb2 import RelayMessageFrame
-from harness.rendezvous.limits import Rate
+from harness.rendezvous.limits import Rate, Rates
 from harness.rendezvous.registry import PROFILE, Lifetimes
 from harness.rendezvous.service import Options
 from tests.rendezvous.conftest import SECONDS, Running, data, new_key
@@ -26,8 +26,8 @@ class Pair:
         self.executor_token = running.token("executor")
         self.harness_token = running.token("harness")
 
-    async def start(self) -> None:
-        self.registered = await self.running.register(self.executor_token)
+    async def start(self, key: dict[str, str] | None = None) -> None:
+        self.registered = await self.running.register(self.executor_token, key=key)
         self.executor = await self.running.dial(self.registered["url"])
 
     async def harness(self) -> tuple[ClientWebSocketResponse, Any, dict[str, str]]:
@@ -179,17 +179,6 @@ async def test_an_executor_may_dial_the_same_url_again_and_takes_its_place(pair:
     assert await again.receive_bytes() == data("one", b"x")
 
 
-async def test_who_registers_anew_replaces_the_one_before(pair: Pair) -> None:
-    _, bundle, key = await pair.harness()
-    earlier = pair.registered
-    await pair.start()
-    assert await refused(pair.running, earlier["url"]) == 409
-    status, told = await pair.running.validate(
-        pair.executor_token, "one", earlier, key, bundle["harness_key_authorization"]
-    )
-    assert (status, told["error"]["code"]) == (409, "conflict")
-
-
 async def test_a_harness_url_opens_one_connection(pair: Pair) -> None:
     bundle = await pair.running.connect(pair.harness_token, new_key())
     await pair.running.dial(bundle["url"])
@@ -291,14 +280,14 @@ async def test_what_has_expired_opens_nothing(running: Running) -> None:
     assert await refused(running, registered["url"]) == 403
 
 
-@pytest.mark.parametrize("options", [Options(failed=Rate(0.001, 2.0))], ids=["strict"])
+@pytest.mark.parametrize("options", [Options(rates=Rates(failure=Rate(0.001, 2.0)))], ids=["strict"])
 async def test_who_guesses_is_held_off(running: Running) -> None:
     told = [(await running.post("register", "guess", {}))[0] for _ in range(4)]
     assert told == [401, 401, 429, 429]
     assert await refused(running, f"{running.url}/cloud/rendezvous?signature=x") == 429
 
 
-@pytest.mark.parametrize("options", [Options(asked=Rate(0.001, 2.0))], ids=["strict"])
+@pytest.mark.parametrize("options", [Options(rates=Rates(register=Rate(0.001, 2.0)))], ids=["strict"])
 async def test_who_asks_too_often_is_held_off(running: Running) -> None:
     token = running.token("executor")
     await running.register(token)
