@@ -118,6 +118,8 @@ class RemoteExecutor:
     def _connected(self) -> None:
         self._connected_at = asyncio.get_running_loop().time()
         if self._announce is not None:
+            # A user who compares it need not believe the registry.
+            _log.warning("connected; this executor's key: %s", self._keys.public.fingerprint)
             self._announce()
             self._announce = None
         else:

@@ -7,6 +7,7 @@ import random
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 
 from executors.remote.credentials import CredentialError, check_registry_url
 from harness.client import Client, connect
@@ -78,7 +79,7 @@ class RemoteEnvironment(Environment):
         async with running(
             self.name, self.url, is_remote=True, open_client=clients, open_link=clients.open_link
         ) as up:
-            yield up
+            yield replace(up, facts={**up.facts, "executor's key": clients.key})
 
     def clients(self) -> Clients:
         """Returns what makes clients of the executor that the first of them reaches, and of no other.
@@ -96,6 +97,7 @@ class Clients:
     """Makes clients, all of the same executor; see :data:`harness.environments.base.OpenClient`.
 
     :ivar open_link: makes single connections to it.
+    :ivar key: fingerprint of that executor; empty before it was reached.
     """
 
     def __init__(
@@ -115,7 +117,12 @@ class Clients:
         self._url = url
         self._link_options = link_options
         opener = RemoteOpener(url, registry, accept_new_key=options.accept_new_key, pin=options.pin, tls=tls)
+        self._opener = opener
         self.open_link: RelayedLinks = RemoteLinks(opener, link_options)
+
+    @property
+    def key(self) -> str:
+        return "" if self._opener.pinned is None else self._opener.pinned.fingerprint
 
     def __call__(self, client_name: str) -> AbstractAsyncContextManager[Client]:
         return connect(

@@ -67,10 +67,8 @@ class Served:
 
     def environment(self, **more: object) -> RemoteEnvironment:
         """What :func:`harness.environments.make_environment` makes, with the options *more*."""
-        options = RemoteOptions(registry=self.url, token_file=self.token_file)
-        accept = bool(more.pop("accept_new_key", False))
-        if accept:
-            options = RemoteOptions(registry=self.url, token_file=self.token_file, accept_new_key=True)
+        chosen = {name: more.pop(name) for name in ("accept_new_key", "pin") if name in more}
+        options = RemoteOptions(registry=self.url, token_file=self.token_file, **chosen)  # type: ignore[arg-type]
         return RemoteEnvironment(ENVIRONMENT_ID, options, **more)  # type: ignore[arg-type]
 
 

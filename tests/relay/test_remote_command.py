@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -211,7 +212,9 @@ def test_other_sources_of_the_credential(source: str, tmp_path: Path) -> None:
             async with harness(service, ENVIRONMENT_ID) as client:
                 await client.initialize()
             status, _, err = await outcome(process)
-            assert (status, err) == (0, "")
+            assert status == 0
+            (line,) = err.splitlines()
+            assert re.search("connected; this executor's key: [0-9a-f]{32}$", line)
 
     asyncio.run(body())
 

@@ -213,6 +213,22 @@ async def test_who_asks_too_often_does_not_wait_for_ever(
             pass
 
 
+async def test_an_executor_that_is_about_to_be_back_is_waited_for(
+    service: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = 0
+
+    def is_connected(environment: str, registration: str) -> bool:
+        nonlocal asked
+        asked += 1
+        return asked > 1
+
+    async with executor(service):
+        monkeypatch.setattr(service.service._registry, "_is_connected", is_connected)
+        async with service.environment().start():
+            assert service.log.getvalue().count('"outcome": "executor_offline"') == 1
+
+
 async def test_who_is_unknown_to_the_registry_is_told_so(service: Served) -> None:
     service.token_file.write_text("a-token-that-nobody-knows")
     async with executor(service):
@@ -281,6 +297,22 @@ async def test_an_executor_with_another_key_is_another(service: Served) -> None:
             assert "has the key" in lost.why
             with pytest.raises(SessionLost, match="when it was first reached"):
                 await client.run(["true"])
+
+
+async def test_only_the_key_that_the_user_was_told_is_taken(
+    service: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with executor(service):
+        (told,) = [text for text in caplog.messages if "this executor's key: " in text]
+        fingerprint = told.rpartition(" ")[2]
+        async with service.environment(pin=fingerprint).start() as up:
+            assert up.facts["executor's key"] == fingerprint
+        before = service.log.getvalue().count('"event": "dial"')
+        other = "0" * 32
+        with pytest.raises(ExecutorKeyChanged, match=f"{fingerprint}, and --remote-pin takes {other} alone"):
+            async with service.environment(pin=other).start():
+                pass
+        assert service.log.getvalue().count('"event": "dial"') == before, "it has not been spoken to"
 
 
 async def test_another_key_is_taken_if_that_is_wished(
@@ -411,3 +443,9 @@ def test_an_environment_that_cannot_be_reached_says_what_is_missing(
 def test_a_choice_that_cannot_be_meant_is_refused() -> None:
     with pytest.raises(ValueError, match="--remote-accept-new-key perhaps: give yes or no"):
         remote_options({"accept-new-key": "perhaps"})
+    for wrong in ("x", "0" * 31, "g" * 32):
+        with pytest.raises(ValueError, match=f"--remote-pin {wrong}: give the 32 hexadecimal digits"):
+            remote_options({"pin": wrong})
+    with pytest.raises(ValueError, match="give one of them"):
+        remote_options({"pin": "0" * 32, "accept-new-key": "yes"})
+    assert remote_options({"pin": "A" * 32}).pin == "a" * 32
