@@ -14,7 +14,7 @@ from rich.text import Text
 
 from harness.cli_target import UsageError, chosen_settings
 from harness.doctor import Given, Report, State, examine
-from harness.environments import ENVIRONMENTS
+from harness.environments import ENVIRONMENTS, GROUPS, expand_groups
 
 _STYLES: Final = {
     State.OK: "green",
@@ -31,15 +31,17 @@ async def doctor(options: argparse.Namespace) -> int:
 
     :raises UsageError: there is no environment of a name.
     """
-    for name in options.env:
+    named = expand_groups(options.env)
+    for name in named:
         if name not in ENVIRONMENTS:
-            raise UsageError(f"no environment {name!r}: give some of {', '.join(ENVIRONMENTS)}")
+            known = ", ".join((*ENVIRONMENTS, *GROUPS))
+            raise UsageError(f"no environment {name!r}: give some of {known}")
     report = await examine(chosen_settings(options))
     if options.json:
         print(msgspec.json.format(msgspec.json.encode(report), indent=2).decode())
     else:
         _show(report)
-    missing = [given.name for given in report.environments if given.name in options.env and not given.ok]
+    missing = [given.name for given in report.environments if given.name in named and not given.ok]
     return 1 if missing else 0
 
 

@@ -15,6 +15,7 @@ from typing import Final
 
 from harness.cli_target import UsageError
 from harness.client.errors import ClientError
+from harness.environments import expand_groups
 from harness.matrix import history
 from harness.matrix.cell import own_python
 from harness.matrix.definition import Definition, DefinitionError, load_definition
@@ -80,7 +81,11 @@ async def matrix(options: argparse.Namespace) -> int:
             interrupted=any(cell.status == CellStatus.INTERRUPTED for cell in cells),
             cells=tuple(cells),
             failures=failures(
-                cells, plan.definition, options.env or (), options.python or (), options.executor or ()
+                cells,
+                plan.definition,
+                expand_groups(options.env or ()),
+                options.python or (),
+                options.executor or (),
             ),
         )
         _write(plan, results)

@@ -32,6 +32,7 @@ only if --env names it.
 examples:
   crossexec matrix --env=local,docker --suite=path,shell
   crossexec matrix --env=wine-exec -k unicode
+  crossexec matrix --env=remote --suite=process    remote-local, remote-docker, remote-wine-exec
   crossexec matrix --shard=2/5 --out=results
 
 exit status: 0 everything holds, 1 something failed, 2 wrong usage, 130 ended by Ctrl-C
@@ -189,7 +190,9 @@ def make_parser() -> argparse.ArgumentParser:
 
 def _add_matrix_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     matrix = add("matrix", "run suites in many environments, and report what holds where", _MATRIX_EPILOG)
-    matrix.add_argument("--env", type=_names, metavar="LIST", help="environments, with commas; also URLs")
+    matrix.add_argument(
+        "--env", type=_names, metavar="LIST", help="environments and groups, with commas; also URLs"
+    )
     matrix.add_argument("--suite", type=_names, metavar="LIST", help="suites, with commas")
     matrix.add_argument(
         "--executor",

@@ -16,6 +16,7 @@ from typing import Any, Final, Self
 from harness.cli_target import UsageError
 from harness.client import Client, ClientError, ConnectFailed, RecoveryOptions, connect
 from harness.environments import EnvironmentFailed, Running
+from harness.environments.place import REMOTE
 from harness.environments.url import UrlEnvironment
 
 if sys.platform == "win32":
@@ -33,6 +34,11 @@ async def up(options: argparse.Namespace) -> int:
     """
     if isinstance(options.environment, UrlEnvironment):
         raise UsageError(f"{options.env} is up already; give one that `crossexec envs` lists")
+    if options.env.startswith(REMOTE):
+        raise UsageError(
+            f"{options.env} has a rendezvous of its own, which nobody else may use; for one that stays, see "
+            "crossexec rendezvous --help"
+        )
     ended = None
     with EndOfUp() as end:
         try:

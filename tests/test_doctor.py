@@ -103,6 +103,9 @@ def test_a_machine_with_nothing(bare: dict[str, str]) -> None:
         "local": True,
         "docker": False,
         "wine-exec": False,
+        "remote-local": True,
+        "remote-docker": False,
+        "remote-wine-exec": False,
     }
     for name in ("daemon", "wine", "bubblewrap"):
         assert fact(found, name).state is State.MISSING
@@ -118,6 +121,8 @@ def test_a_machine_with_nothing(bare: dict[str, str]) -> None:
 def test_an_environment_that_is_needed(bare: dict[str, str]) -> None:
     assert doctor("local", env=bare).returncode == 0
     assert doctor("local", "docker", env=bare).returncode == 1
+    assert doctor("remote-local", env=bare).returncode == 0
+    assert doctor("remote", env=bare).returncode == 1
     result = doctor("nowhere", env=bare)
     assert (result.returncode, result.stdout) == (2, "")
     assert "local, docker, wine-exec" in result.stderr
@@ -144,7 +149,7 @@ def test_a_cache_that_is_no_folder(bare: dict[str, str]) -> None:
     found = report(env=bare)
     assert fact(found, "folder").state is State.BROKEN
     assert "CROSSEXEC_CACHE" in fact(found, "folder").remedy
-    assert not any(given.ok for given in found.environments if given.name != "local")
+    assert not any(given.ok for given in found.environments if given.name not in ("local", "remote-local"))
 
 
 def test_no_home(bare: dict[str, str]) -> None:

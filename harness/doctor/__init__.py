@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 from harness.cli_streams import blocking
 from harness.doctor.model import Fact, Given, Report, State
 from harness.environments import ENVIRONMENTS, Availability
+from harness.environments.place import place_of
 from harness.settings import Settings
 
 __all__ = ["Fact", "Given", "Report", "State", "examine"]
@@ -59,7 +60,7 @@ async def _family(group: str, look: Callable[[], list[Fact]]) -> list[Fact]:
 
 async def _given(name: str, settings: Settings, facts: Sequence[Fact]) -> Given:
     for fact in facts:
-        if fact.state.is_bad and name in fact.needed_by:
+        if fact.state.is_bad and place_of(name) in fact.needed_by:
             return Given(name, False, f"{fact.name}: {fact.found}", fact.remedy)
     try:
         availability = await _bounded(ENVIRONMENTS[name](settings).available)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from harness.environments.base import (
     Availability,
@@ -14,6 +14,7 @@ from harness.environments.base import (
     Running,
 )
 from harness.environments.local import LocalEnvironment
+from harness.environments.place import REMOTE
 from harness.environments.url import UrlEnvironment
 from harness.executor_kinds import EXECUTORS, OWN, Profile, is_url
 from harness.remote.options import PREFIX
@@ -21,6 +22,7 @@ from harness.settings import Settings, read_settings
 
 __all__ = [
     "ENVIRONMENTS",
+    "GROUPS",
     "Availability",
     "Environment",
     "EnvironmentFailed",
@@ -29,6 +31,7 @@ __all__ = [
     "RelayedLinks",
     "Running",
     "Settings",
+    "expand_groups",
     "make_environment",
     "read_settings",
 ]
@@ -83,6 +86,11 @@ ENVIRONMENTS: dict[str, Callable[[Settings], Environment]] = {
 }
 """The environments that have a name of their own; what makes one costs nothing and starts nothing."""
 
+GROUPS: dict[str, tuple[str, ...]] = {
+    "remote": tuple(name for name in ENVIRONMENTS if name.startswith(REMOTE))
+}
+"""Names for several environments, where several can be named."""
+
 
 def make_environment(name: str, settings: Settings | None = None) -> Environment:
     """Returns the environment of that name, or, for a URL, the executor that listens there; for
@@ -100,12 +108,18 @@ def make_environment(name: str, settings: Settings | None = None) -> Environment
         return UrlEnvironment(name)
     make = (ENVIRONMENTS if settings.executor == OWN else _profile(settings.executor).environments).get(name)
     if make is None:
-        known = ", ".join(sorted(ENVIRONMENTS))
+        members = f", of which crossexec matrix takes {name!r} for {', '.join(GROUPS[name])}"
+        known = ", ".join(sorted(ENVIRONMENTS)) + (members if name in GROUPS else "")
         raise ValueError(
             f"no environment {name!r}: give one of {known}, or the URL of an executor, ws://HOST:PORT, "
             "unix:///PATH or remote:ID"
         )
     return make(settings)
+
+
+def expand_groups(names: Iterable[str]) -> list[str]:
+    """Returns the names, each once, with the environments of a group in its place."""
+    return list(dict.fromkeys(each for name in names for each in GROUPS.get(name, (name,))))
 
 
 def _profile(executor: str) -> Profile:

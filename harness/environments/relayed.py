@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Final
 
 import executors
-from harness.cleaning import Cleaned
 from harness.client.links import LinkOptions
 from harness.environments.base import Availability, Environment, EnvironmentFailed, Running
 from harness.environments.child import start_child
@@ -59,7 +58,8 @@ class Service:
 class RelayedEnvironment(Environment):
     """Runs the service here and the executor in a *place*, from where it dials out to it.
 
-    All ends with this process, whatever ends it.
+    All ends with this process, whatever ends it. What is made once for it is the place's, and is cleaned up
+    there.
 
     :param front: stands before the service, for the executor and for the harness.
     """
@@ -82,15 +82,6 @@ class RelayedEnvironment(Environment):
 
     def prepare(self, progress: Progress) -> None:
         self._place.prepare_to_dial_out(progress)
-
-    def clean(self) -> list[str]:
-        return self._place.clean()
-
-    def clean_cache(self, everything: bool) -> Cleaned:
-        return self._place.clean_cache(everything)
-
-    def in_use(self) -> list[str]:
-        return self._place.in_use()
 
     @asynccontextmanager
     async def start(self) -> AsyncIterator[Running]:

@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from harness.environments import ENVIRONMENTS
+from harness.environments import ENVIRONMENTS, GROUPS
 from harness.executor_kinds import EXECUTORS, OWN
 
 DEFAULT_FILE: Final = Path("ci/matrix.toml")
@@ -95,7 +95,8 @@ class Ci(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"
 class Definition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
     """The matrix.
 
-    :ivar environments: by the names that ``--env`` knows.
+    :ivar environments: by the names that ``--env`` knows. In a file the name of a group stands for those
+        of it that have no table of their own.
     :ivar suites: path of the tests of each suite, relative to the current directory.
     :ivar executors: what all of it is run with; a name alone is that of one that is required.
     :ivar pythons: versions of the Pythons that run the tests; empty for the one that runs the matrix.
@@ -135,15 +136,27 @@ def load_definition(file: Path | None) -> Definition:
         raise DefinitionError(f"{file} cannot be read: {error.strerror or error}") from error
     except msgspec.DecodeError as error:
         raise DefinitionError(f"{file}: {error}") from error
+    definition = msgspec.structs.replace(definition, environments=_without_groups(definition.environments))
     _check(definition, file)
     return definition
+
+
+def _without_groups(given: dict[str, EnvironmentCells]) -> dict[str, EnvironmentCells]:
+    """Returns each environment in the place of its own table, else in that of its group."""
+    found: dict[str, EnvironmentCells] = {}
+    for name, cells in given.items():
+        if name in GROUPS:
+            found |= {member: cells for member in GROUPS[name] if member not in given}
+        else:
+            found[name] = cells
+    return found
 
 
 def _check(definition: Definition, file: Path) -> None:
     for name, cells in definition.environments.items():
         if name not in ENVIRONMENTS:
             raise DefinitionError(
-                f"{file}: there is no environment {name!r}; there are {', '.join(ENVIRONMENTS)}"
+                f"{file}: there is no environment {name!r}; there are {', '.join((*ENVIRONMENTS, *GROUPS))}"
             )
         for suite in cells.suites or ():
             if suite not in definition.suites:

@@ -12,6 +12,7 @@ from harness.cli_target import UsageError, chosen_settings
 from harness.client.errors import ClientError
 from harness.docker.options import OPTIONS as DOCKER_OPTIONS
 from harness.environments import ExecutorUnavailable, Settings, make_environment
+from harness.environments.place import place_of
 from harness.executor_kinds import EXECUTORS, PEER
 from harness.matrix.cell import own_python
 from harness.matrix.model import Cell, CellKey, CellStatus
@@ -95,11 +96,12 @@ def flags_of(options: argparse.Namespace, key: CellKey) -> tuple[str, ...]:
     What environment variables say stays with them: on another machine it would mean nothing.
     """
     chosen: dict[str, object] = {}
-    if key.environment == "docker":
+    place = place_of(key.environment)
+    if place == "docker":
         chosen = {option.flag: getattr(options, option.destination) for option in DOCKER_OPTIONS}
-    elif key.environment.startswith(PREFIX):
+    elif place.startswith(PREFIX):
         chosen = {option.flag: getattr(options, option.destination) for option in REMOTE_OPTIONS}
-    elif key.environment == "wine-exec":
+    elif place == "wine-exec":
         chosen = {
             f"--{name.replace('_', '-')}": getattr(options, name) for name in ("windows_python", "wine")
         }

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from harness.environments import ENVIRONMENTS
+from harness.environments import ENVIRONMENTS, GROUPS, expand_groups
 from harness.executor_kinds import EXECUTORS
 from harness.matrix.definition import Definition, EnvironmentCells
 from harness.matrix.model import CellKey
@@ -25,7 +25,7 @@ class SelectionError(Exception):
 class Wanted:
     """What a person asks for; None for all that the definition has.
 
-    :ivar environments: those of the definition, any other that can be made, URLs of executors.
+    :ivar environments: those of the definition, any other that can be made, groups, URLs of executors.
     :ivar executors: their kinds, or the URL of one that runs, which is an environment then.
     :ivar shard: ``I/N``.
     :ivar apart: many machines share the work, so each environment's cells are cut as the definition says,
@@ -89,9 +89,9 @@ def select(definition: Definition, wanted: Wanted, own_python: str) -> list[Cell
 def _environments(definition: Definition, named: Sequence[str] | None) -> Mapping[str, EnvironmentCells]:
     if named is None:
         return definition.environments
-    for name in named:
+    for name in (named := expand_groups(named)):
         if not is_url(name) and name not in definition.environments and name not in ENVIRONMENTS:
-            known = dict.fromkeys((*definition.environments, *ENVIRONMENTS))
+            known = dict.fromkeys((*definition.environments, *ENVIRONMENTS, *GROUPS))
             raise SelectionError(
                 f"--env: there is no {name!r}; there are {', '.join(known)}, and URLs of executors that run, "
                 "ws://HOST:PORT, unix:///PATH or remote:ID"

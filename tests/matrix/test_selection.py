@@ -47,6 +47,15 @@ def test_choices_narrow_it() -> None:
     ]
 
 
+def test_a_group_stands_for_its_environments() -> None:
+    assert chosen(environments=["remote-docker", "remote", "local"], suites=["path"]) == [
+        "remote-docker python py3.11 path",
+        "remote-local python py3.11 path",
+        "remote-wine-exec python py3.11 path",
+        "local python py3.11 path",
+    ]
+
+
 def test_suites_keep_the_order_of_the_definition() -> None:
     assert [name.split()[-1] for name in chosen(environments=["local"], suites=["shell", "path"])] == [
         "path",
@@ -148,10 +157,23 @@ def parsed(*arguments: str) -> argparse.Namespace:
     return make_parser().parse_args(["matrix", *arguments])
 
 
+def test_a_table_of_a_group_is_that_of_its_environments(tmp_path: Path) -> None:
+    file = tmp_path / "matrix.toml"
+    file.write_text(
+        '[suites]\npath = "p"\n[environments.remote]\nshards = 3\n[environments.remote-docker]\nshards = 2\n'
+    )
+    definition = load_definition(file)
+    shards = {name: cells.shards for name, cells in definition.environments.items()}
+    assert shards == {"remote-local": 3, "remote-wine-exec": 3, "remote-docker": 2}
+    assert len(select(definition, Wanted(environments=["remote"], apart=True), "3.11")) == 8
+
+
 def test_settings_travel_as_flags_of_their_environment() -> None:
     options = parsed("--docker-image=python:3.13", "--docker-user=1000", "--wine=/opt/wine")
     assert flags_of(options, cell("docker")) == ("--docker-image=python:3.13", "--docker-user=1000")
     assert flags_of(options, cell("wine-exec")) == ("--wine=/opt/wine",)
+    for name in ("docker", "wine-exec"):
+        assert flags_of(options, cell(f"remote-{name}")) == flags_of(options, cell(name))
     assert flags_of(options, cell("local")) == ()
     settings = settings_of([*flags_of(options, cell("docker")), *flags_of(options, cell("wine-exec"))])
     assert (settings.docker.image, settings.docker.user) == ("python:3.13", "1000")
