@@ -79,6 +79,7 @@ def test_failed_program_shows_its_output(run: Run) -> None:
         ("skip_unless_target_windows('the why of it')", "skipped"),
         ("skip_if_host_windows('r')", "passed"),
         ("skip_if_remote('r')", "passed"),
+        ("skip_if_relayed('r')", "passed"),
         ("skip_if_no_remote_env('the why of it')", "skipped"),
         ("skip_if_no_remote_env(reason='the why of it')", "skipped"),
         ("known_gap(reason='r', env='docker')", "passed"),
@@ -106,10 +107,13 @@ def test_markers_of_a_place_apply_where_its_executor_dials_out(run: Run) -> None
 
         @pytest.mark.known_gap("r", env=["docker", "remote-docker"])
         def test_elsewhere(env): pass
+
+        @pytest.mark.skip_if_relayed("r")
+        def test_direct(env): assert False
         """,
         "--env=remote-local",
     )
-    result.assert_outcomes(xfailed=2, passed=1)
+    result.assert_outcomes(xfailed=2, passed=1, skipped=1)
 
 
 @pytest.mark.parametrize(

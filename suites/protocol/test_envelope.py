@@ -50,7 +50,16 @@ MALFORMED: dict[str, str | bytes] = {
 }
 
 
-@pytest.mark.parametrize("message", MALFORMED.values(), ids=MALFORMED.keys())
+_ENDS_A_STREAM = pytest.mark.skip_if_relayed("an empty message is the end of a stream there")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        pytest.param(message, id=name, marks=() if message else _ENDS_A_STREAM)
+        for name, message in MALFORMED.items()
+    ],
+)
 def test_a_malformed_message_gets_an_error_without_id(
     wire: Wire, usable: Usable, message: str | bytes
 ) -> None:

@@ -33,6 +33,7 @@ def connected(url: str) -> socket.socket:
     return socket.create_connection((parts.hostname, parts.port), 30)
 
 
+@pytest.mark.skip_if_relayed("it has no address that anybody could connect to")
 @pytest.mark.parametrize("said", [b"", b"GET / HT", UPGRADE], ids=["nothing", "half a head", "a whole head"])
 def test_others_are_served_after_connections_that_were_reset(
     env: RunningEnvironment, open_wire: Callable[[], Wire], usable: Callable[[Wire], None], said: bytes
