@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -48,27 +47,46 @@ _CASES = """
 _CONNECTED = "Noise executor connected to rendezvous"
 
 
+class Guarded:
+    """The guard of a Python program, and its standard input."""
+
+    def __init__(self, source: str, input: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(GUARD), "a-home", "remote:box", sys.executable, "-c", source],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stdin is not None
+        # Its end would end the program.
+        self._stdin, self.process.stdin = self.process.stdin, None
+        self._stdin.write(input)
+        self._stdin.flush()
+
+    def end_input(self) -> None:
+        self._stdin.close()
+
+    def error(self) -> str:
+        """Returns the next line of its errors."""
+        assert self.process.stderr is not None
+        return self.process.stderr.readline()
+
+    def ended(self) -> tuple[str, str, int]:
+        """Waits for its end; returns what it has written, and its exit status."""
+        out, errors = self.process.communicate(timeout=SECONDS)
+        return out, errors, self.process.returncode
+
+
 @contextmanager
-def guarded(source: str, *, way: str = "remote:box") -> Iterator[subprocess.Popen[str]]:
-    """The guard of a Python program."""
-    process = subprocess.Popen(
-        [sys.executable, "-I", "-S", str(GUARD), "a-home", way, sys.executable, "-c", source],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def guarded(source: str, input: str = "a-credential\n") -> Iterator[Guarded]:
+    guard = Guarded(source, input)
     try:
-        yield process
+        yield guard
     finally:
-        process.kill()
-        process.communicate()
-
-
-def line(stream: Any) -> str:
-    assert stream is not None
-    text: str = stream.readline()
-    return text
+        guard.process.kill()
+        guard.process.wait()
+        guard.end_input()
 
 
 @pytest.mark.parametrize("workers", ["-n0", "-n1"])
@@ -94,12 +112,9 @@ def test_one_that_ends_at_once_is_unavailable(tmp_path: Path, make_program: Make
 
 
 def test_its_credential_is_all_that_it_is_given() -> None:
-    with guarded("import sys; print(repr(sys.stdin.read()), file=sys.stderr)") as process:
-        assert process.stdin is not None
-        process.stdin.write("a-credential\nnot for it\n")
-        process.stdin.flush()
-        assert line(process.stderr) == "'a-credential\\n'\n"
-        assert process.wait(SECONDS) == 0
+    source = "import sys; print(repr(sys.stdin.read()), file=sys.stderr)"
+    with guarded(source, "a-credential\nnot for it\n") as guard:
+        assert guard.ended() == ("", "'a-credential\\n'\n", 0)
 
 
 def test_it_is_reached_when_its_log_says_so_and_told_once() -> None:
@@ -111,31 +126,27 @@ print("remote:not-by-this", flush=True)
 for _ in range(2):
     print("INFO {_CONNECTED} attempt=1", file=sys.stderr)
 """
-    with guarded(source) as process:
-        out, errors = process.communicate("a-credential\n", SECONDS)
+    with guarded(source) as guard:
+        out, errors, _ = guard.ended()
     assert out == "remote:box\n"
     assert errors.splitlines() == ["starting", *[f"INFO {_CONNECTED} attempt=1"] * 2]
 
 
 def test_one_that_is_never_connected_is_not_told_of() -> None:
-    with guarded("import sys; sys.stdin.read(); sys.exit('refused')") as process:
-        out, errors = process.communicate("a-credential\n", SECONDS)
-    assert (out, errors, process.returncode) == ("", "refused\n", 1)
+    with guarded("import sys; sys.stdin.read(); sys.exit('refused')") as guard:
+        assert guard.ended() == ("", "refused\n", 1)
 
 
 @pytest.mark.parametrize("end", ["input", "signal"])
 def test_it_ends_with_its_guard(end: str) -> None:
     source = "import os, sys, time; print(os.getpid(), file=sys.stderr); time.sleep(600)"
-    with guarded(source) as process:
-        assert process.stdin is not None
-        process.stdin.write("a-credential\n")
-        process.stdin.flush()
-        program = os.pidfd_open(int(line(process.stderr)))
+    with guarded(source) as guard:
+        program = os.pidfd_open(int(guard.error()))
         if end == "input":
-            process.stdin.close()
+            guard.end_input()
         else:
-            process.send_signal(signal.SIGTERM)
-        status = process.wait(SECONDS)
+            guard.process.send_signal(signal.SIGTERM)
+        _, _, status = guard.ended()
         # Its parent has waited for it.
         with pytest.raises(ProcessLookupError):
             signal.pidfd_send_signal(program, 0)
@@ -149,8 +160,8 @@ import os, sys
 sys.stdin.read()
 print(os.environ["CODEX_HOME"], "codex_exec_server::remote=info" in os.environ["RUST_LOG"], file=sys.stderr)
 """
-    with guarded(source) as process:
-        assert process.communicate("a-credential\n", SECONDS)[1] == "a-home True\n"
+    with guarded(source) as guard:
+        assert guard.ended() == ("", "a-home True\n", 0)
 
 
 def test_one_that_dials_out_asks_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
