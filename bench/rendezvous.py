@@ -15,6 +15,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -80,8 +81,7 @@ class Harness(WSListener):
         self.idle = asyncio.Event()
         self.idle.set()
         self._frame = b""
-        self._begun = 0.0
-        self._out = 0
+        self._begun: deque[float] = deque()
 
     def on_ws_connected(self, transport: WSTransport) -> None:
         self.transport = transport
@@ -94,13 +94,12 @@ class Harness(WSListener):
         if frame.msg_type != WSMsgType.BINARY:
             return
         now = time.perf_counter()
-        self.seconds.append(now - self._begun)
+        self.seconds.append(now - self._begun.popleft())
         self.frames += 1
         self.received += len(frame.get_payload_as_memoryview())
-        self._out -= 1
         if self.again:
             self._send(now)
-        elif not self._out:
+        elif not self._begun:
             self.idle.set()
 
     def start(self, payload_bytes: int, at_once: int = 1) -> None:
@@ -111,8 +110,7 @@ class Harness(WSListener):
             self._send(time.perf_counter())
 
     def _send(self, now: float) -> None:
-        self._begun = now
-        self._out += 1
+        self._begun.append(now)
         self.transport.send(WSMsgType.BINARY, self._frame)
 
 
@@ -267,7 +265,9 @@ class Run:
     def end(self) -> Found:
         self.found.peak = self._memory("VmHWM")
         self.found.lost = sum(harness.lost for harness in self.harnesses)
-        for transport in [each.transport for each in (*self.harnesses, *self.executors)]:
+        transports = [each.transport for each in self.harnesses]
+        transports += [each.transport for each in self.executors]
+        for transport in transports:
             transport.send_close(WSCloseCode.OK)
             transport.disconnect()
         return self.found

@@ -30,6 +30,8 @@ class Exchange:
     :param refused: is told of a harness whose handshake the executor has refused.
     :param stall_seconds: for which a harness may take nothing of what waits for it.
     :param first_seconds: for which a harness may be connected and say nothing.
+    :param ping_seconds: of silence, after which a peer is asked for an answer; after as long again it has
+        gone.
     :param hold_seconds: for which an executor that is not connected keeps its place.
     """
 
@@ -41,6 +43,7 @@ class Exchange:
         refused: Callable[[Ticket], None],
         stall_seconds: float,
         first_seconds: float,
+        ping_seconds: float,
         hold_seconds: float,
     ) -> None:
         self._metrics = metrics
@@ -48,6 +51,7 @@ class Exchange:
         self._refused = refused
         self._stall_seconds = stall_seconds
         self._first_seconds = first_seconds
+        self._ping_seconds = ping_seconds
         self._hold_seconds = hold_seconds
         self._board: Switchboard[Link] = Switchboard()
         self._pressure = Pressure(stall_seconds, self._stalled)
@@ -97,6 +101,7 @@ class Exchange:
         else:
             self._board.add_harness(link, ticket.environment, ticket.registration)
         self._links[link] = None
+        link.since = link.heard_at = self._now()
         self._per_token[ticket.token] += 1
         self._pressure.add(link)
 
@@ -114,6 +119,7 @@ class Exchange:
 
     def drop(self, link: Link, reason: str) -> None:
         """Ends a connection for what its peer did."""
+        link.why = link.why or reason
         self.remove(link)
         link.close(WSCloseCode.POLICY_VIOLATION, reason)
 
@@ -149,16 +155,14 @@ class Exchange:
         is_executor = link.ticket.role == "executor"
         count = self._count[link.ticket.role]
         while True:
-            if is_executor or link.received:
-                message = await link.socket.receive()
-            else:
-                try:
-                    async with asyncio.timeout(self._first_seconds):
-                        message = await link.socket.receive()
-                except TimeoutError:
-                    raise Refused(f"nothing was said within {self._first_seconds:g} s") from None
+            message = await link.socket.receive()
+            link.heard_at = self._now()
             if message.type is not WSMsgType.BINARY:
-                return _ending(message.type, message.data)
+                if message.type is WSMsgType.PING:
+                    await link.pong(message.data)
+                elif message.type is not WSMsgType.PONG:
+                    return _ending(message.type, message.data)
+                continue
             frame: bytes = message.data
             link.received += len(frame)
             if link not in self._links:
@@ -166,7 +170,7 @@ class Exchange:
             to = self._from_executor(link, frame) if is_executor else self._from_harness(link, frame)
             if to is not None:
                 count(len(frame))
-                self._pressure.sending(to, len(frame), self._now())
+                self._pressure.sending(to, len(frame), link.heard_at)
                 link.waits_for = to
                 await to.send(frame)
                 link.waits_for = None
@@ -204,13 +208,38 @@ class Exchange:
 
     async def review(self) -> None:
         """Looks for what does not get on, until it is cancelled."""
+        every = min(self._stall_seconds / _REVIEWS, self._ping_seconds / 2)
+        before = self._now()
         while True:
-            await asyncio.sleep(self._stall_seconds / _REVIEWS)
+            await asyncio.sleep(every)
             now = self._now()
-            self._pressure.review(now)
+            if now - before < 2 * every:
+                self._pressure.review(now)
+                self._look_for_silence(now)
+            # Else this process has slept, and what came meanwhile was not read yet.
+            before = now
             for environment, seen in list(self._seen.items()):
                 if now > seen + self._hold_seconds:
                     del self._seen[environment]
+
+    def _look_for_silence(self, now: float) -> None:
+        for link in self.links:
+            if (
+                link.ticket.role == "harness"
+                and not link.received
+                and now >= link.since + self._first_seconds
+            ):
+                self.drop(link, f"nothing was said within {self._first_seconds:g} s")
+                continue
+            # Nothing is read from who sends what another one does not take; and a ping waits behind all that
+            # its peer is still reading.
+            if link.waits_for is not None or link.is_draining():
+                link.heard_at = now
+            elif now >= link.heard_at + 2 * self._ping_seconds:
+                self.drop(link, "no answer to a ping")
+                link.abort()
+            elif now >= link.heard_at + self._ping_seconds:
+                link.ping()
 
     def _stalled(self, link: Link) -> None:
         if link.ticket.role == "harness":
@@ -235,4 +264,4 @@ def _ending(kind: WSMsgType, data: object) -> str:
         return "ended"
     if isinstance(data, WebSocketError):
         return f"ended with code {data.code}: against the rules of WebSocket"
-    return "no answer to a ping" if isinstance(data, TimeoutError) else "cut"
+    return "cut"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Final
 
 from aiohttp import web
@@ -15,7 +16,6 @@ from harness.rendezvous.signing import Ticket
 MOST_FRAME_BYTES: Final = 256 * 1024
 DISPLACED: Final = 4409
 """The close code of an executor whose place another one has taken; of the range that is for applications."""
-_PING_SECONDS: Final = 30.0
 _CLOSE_SECONDS: Final = 2.0
 _MIB: Final = 1024 * 1024
 # To a harness: more than the 256 records of 60 KiB that an executor which heeds acks sends ahead, so that
@@ -38,6 +38,9 @@ class Link:
     :ivar has_offered: whether a harness has begun a handshake.
     :ivar is_answered: whether the executor has answered it, in one way or the other.
     :ivar waits_for: the connection on which more waits already than may.
+    :ivar why: this service has ended it, if it has.
+    :ivar since: when it began.
+    :ivar heard_at: when something came last.
     :ivar limit: how many bytes may wait before those who send more wait, too.
     :ivar drained: of what was sent, what did not wait when :class:`Pressure` looked.
     :ivar drained_at: when that was.
@@ -47,7 +50,8 @@ class Link:
         self.ticket = ticket
         self.socket = web.WebSocketResponse(
             max_msg_size=MOST_FRAME_BYTES,
-            heartbeat=_PING_SECONDS,
+            # Exchange pings: it knows when this process itself has slept.
+            autoping=False,
             compress=False,
             timeout=_CLOSE_SECONDS,
             # Each waiter that its sends had would, once cancelled, cancel all others.
@@ -58,6 +62,10 @@ class Link:
         self.has_offered = False
         self.is_answered = False
         self.waits_for: Link | None = None
+        self.why = ""
+        self.since = 0.0
+        self.heard_at = 0.0
+        self._taken = 0
         self.limit = 0
         self.drained = 0
         self.drained_at = 0.0
@@ -95,10 +103,8 @@ class Link:
             self._early.append(frame)
             return
         self.sent += len(frame)
-        try:
+        with suppress(ConnectionError):
             await self.socket.send_bytes(frame)
-        except ConnectionError:
-            return
         if self.waiting > self.limit:
             if self._draining is None:
                 self._draining = self._start(self._drain(self._writer))
@@ -108,6 +114,26 @@ class Link:
     def send_soon(self, frame: bytes) -> None:
         """Has a small frame sent."""
         self._start(self.send(frame))
+
+    def is_draining(self) -> bool:
+        """Whether much waits, and some of it was taken since this was asked last."""
+        waiting = self.waiting
+        before, self._taken = self._taken, self.sent - waiting
+        return waiting > _LITTLE and self._taken > before
+
+    def ping(self) -> None:
+        """Asks the peer for an answer."""
+        if self._writer is not None:
+            self._start(self._ping())
+
+    async def _ping(self) -> None:
+        with suppress(ConnectionError):
+            await self.socket.ping()
+
+    async def pong(self, payload: bytes) -> None:
+        """Gives the peer the answer that it has asked for."""
+        with suppress(ConnectionError):
+            await self.socket.pong(payload)
 
     async def _drain(self, writer: AbstractStreamWriter) -> None:
         try:

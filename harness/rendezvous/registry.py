@@ -251,7 +251,7 @@ class Registry:
 
         :raises InvalidTicket: it is not ours.
         :raises Refusal: it has expired, or counts no more: its token was revoked, the executor has registered
-            anew, another one has its place, or it is a harness' and was used.
+            anew, or another one has its place.
         """
         ticket = Ticket.verify(query, self._key)
         if not self._counts(ticket.token):
@@ -264,12 +264,18 @@ class Registry:
             raise Refusal("forbidden", "the URL has expired")
         if not is_current:
             raise Refusal("conflict", "the executor of this environment has registered anew")
-        if ticket.role == "harness":
-            if not self._is_connected(ticket.environment, ticket.registration):
-                raise Refusal("executor_offline", "the executor is not connected at present", 1.0)
-            if not self._store.connect_grant(ticket.grant, self._clock()):
-                raise Refusal("forbidden", "this URL has been used")
+        is_harness = ticket.role == "harness"
+        if is_harness and not self._is_connected(ticket.environment, ticket.registration):
+            raise Refusal("executor_offline", "the executor is not connected at present", 1.0)
         return ticket
+
+    def use(self, ticket: Ticket) -> None:
+        """Notes that a URL is used, which a harness may do once.
+
+        :raises Refusal: it was.
+        """
+        if ticket.role == "harness" and not self._store.connect_grant(ticket.grant, self._clock()):
+            raise Refusal("forbidden", "this URL has been used")
 
     def bind(self, ticket: Ticket, stream: str) -> bool:
         """Notes which stream a harness' connection carries; returns whether it may."""

@@ -62,6 +62,7 @@ class Options:
         long as more than 17 MiB wait for it (256 KiB where much waits for many), its executor's other streams
         wait, too.
     :ivar first_seconds: for which a harness may be connected and say nothing.
+    :ivar ping_seconds: of silence, after which a peer is asked for an answer; after as long again it is gone.
     :ivar review_seconds: between two looks for connections whose token was revoked.
     :ivar trusted_hops: how many proxies before this service add to ``X-Forwarded-For``.
     :ivar most_harnesses: that may be connected with one token.
@@ -72,6 +73,7 @@ class Options:
     rates: Rates = field(default_factory=Rates)
     stall_seconds: float = 10.0
     first_seconds: float = 20.0
+    ping_seconds: float = 7.5
     review_seconds: float = 2.0
     trusted_hops: int = 0
     most_harnesses: int = 512
@@ -94,6 +96,7 @@ class Service:
             refused=self._refused_handshake,
             stall_seconds=options.stall_seconds,
             first_seconds=options.first_seconds,
+            ping_seconds=options.ping_seconds,
             hold_seconds=options.lifetimes.hold,
         )
         self._registry = Registry(
@@ -281,7 +284,9 @@ class Service:
             self._exchange.remove(link)
             link.close(WSCloseCode.OK, "")
             await link.closed()
-            self._note(request, "hang up", reason, ticket=ticket, received=link.received, sent=link.sent)
+            self._note(
+                request, "hang up", link.why or reason, ticket=ticket, received=link.received, sent=link.sent
+            )
         return link.socket
 
     def _admit(self, request: web.Request) -> Ticket:
@@ -297,6 +302,7 @@ class Service:
             self._limit("dial", ticket.token, "this token connects too often")
         elif self._exchange.connections_of(ticket.token) >= self._options.most_harnesses:
             raise Refusal("rate_limited", "too many harnesses are connected with this token", 5.0)
+        self._registry.use(ticket)
         return ticket
 
     def _turned_away(self, request: web.Request, error: Refusal) -> web.Response:

@@ -197,7 +197,7 @@ class Store:
         self._database.execute(
             "DELETE FROM replaced WHERE environment = ? AND (key_hash = ? OR at < (SELECT at FROM replaced"
             " WHERE environment = ? ORDER BY at DESC LIMIT 1 OFFSET ?))",
-            (environment, hash_of(key), environment, _MOST_REPLACED),
+            (environment, hash_of(key), environment, _MOST_REPLACED - 1),
         )
 
     def was_replaced(self, environment: str, key: str) -> bool:
