@@ -20,6 +20,7 @@ from executors.transport.relay_endpoint import Ended, Opened, Readable, RelayStr
 from executors.transport.relay_frames import MAX_FRAME_BYTES
 from executors.transport.relay_harness import HarnessRelay, NotOpened
 from tests.relay.links import get_bundle
+from tests.relay.served import Served
 from tests.support.rendezvous import Rendezvous
 from tests.support.watch import SECONDS
 
@@ -168,7 +169,7 @@ class HarnessClient:
 
 @asynccontextmanager
 async def harness(
-    service: Rendezvous, environment_id: str, *, stream_id: str = "", keys: KeyPair | None = None
+    service: Rendezvous | Served, environment_id: str, *, stream_id: str = "", keys: KeyPair | None = None
 ) -> AsyncIterator[HarnessClient]:
     """A harness whose stream is open.
 

@@ -9,9 +9,12 @@ from contextlib import asynccontextmanager
 import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 
+from executors.remote.credentials import Bearer, Fixed
 from executors.transport.noise_keys import PublicKey, WireKey
 from executors.transport.relay_frames import MAX_FRAME_BYTES
 from executors.transport.relay_pb2 import RelayData, RelayHandshake, RelayMessageFrame, RelayReset
+from harness.remote.registry import HarnessRegistry
+from tests.relay.served import Served
 from tests.support.rendezvous import Call, Rendezvous
 from tests.support.watch import SECONDS
 
@@ -70,8 +73,18 @@ class Link:
         return frame.reset.reason
 
 
-async def get_bundle(service: Rendezvous, environment_id: str, key: PublicKey) -> Bundle:
-    """Asks the registry as a harness does, without HTTP."""
+async def get_bundle(service: Rendezvous | Served, environment_id: str, key: PublicKey) -> Bundle:
+    """Asks the registry as a harness does; that of the tests without HTTP."""
+    if isinstance(service, Served):
+        registry = HarnessRegistry(service.url, environment_id, Fixed(Bearer(service.token)), None)
+        told = await registry.connect(key)
+        return Bundle(
+            told.environment_id,
+            told.url,
+            told.executor_registration_id,
+            told.executor().to_wire(),
+            told.harness_key_authorization,
+        )
     headers = {"authorization": f"Bearer {service.token}"}
     body = {"harness_public_key": msgspec.to_builtins(key.to_wire())}
     reply = await service.reply(Call("connect", environment_id, headers, body))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -57,6 +58,15 @@ class Served:
 
     async def stop(self) -> None:
         await self._stack.aclose()
+
+    def dialled(self, role: Role) -> int:
+        """Returns how often one side has connected."""
+        told = [json.loads(line) for line in self.log.getvalue().splitlines()]
+        return len([each for each in told if each["event"] == "dial" and each.get("role") == role])
+
+    def registered(self) -> int:
+        """Returns how often an executor has been registered."""
+        return self.log.getvalue().count('"event": "register"')
 
     def cut(self, role: Role) -> None:
         """Cuts the connections of one side, without a close frame."""

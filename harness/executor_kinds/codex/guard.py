@@ -30,7 +30,7 @@ LISTENS = "listens"
 _REMOTE = "remote:"
 _CONNECTED = b"Noise executor connected to rendezvous"
 # That line, and whatever is amiss.
-_LOGGED = "warn,codex_exec_server::remote=info"
+LOGGED = "warn,codex_exec_server::remote=info"
 _PR_SET_PDEATHSIG = 1
 _BYTES = 1 << 16
 _END_SECONDS = 5.0
@@ -48,7 +48,7 @@ def main(home: str, way: str, *command: str) -> int:
         stdin=subprocess.PIPE if dials_out else subprocess.DEVNULL,
         stdout=subprocess.DEVNULL if dials_out else subprocess.PIPE,
         stderr=subprocess.PIPE if dials_out else None,
-        env=os.environ | {"CODEX_HOME": home} | ({"RUST_LOG": _LOGGED} if dials_out else {}),
+        env=os.environ | {"CODEX_HOME": home} | ({"RUST_LOG": LOGGED} if dials_out else {}),
         start_new_session=True,
         preexec_fn=_end_with_parent,
     )
