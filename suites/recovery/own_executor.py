@@ -7,6 +7,7 @@ dials out, so does the second, to a service of its own.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -22,7 +23,7 @@ from harness.client.sync import SyncClient, SyncProcess, blocking_context, conne
 from harness.environments import RelayedLinks
 from harness.environments.relayed import ENVIRONMENT_ID, Service, serving
 from harness.environments.remote import RemoteEnvironment
-from harness.remote.options import RemoteOptions
+from harness.remote.options import PREFIX, RemoteOptions
 
 _COMMAND_OF_PARENT = r"""
 import json, os, sys
@@ -73,6 +74,12 @@ assert not go_on()
 os.write(1, b"going\\n")
 """
 """Stops the process whose id is its first argument, for the seconds of the second; tells both."""
+
+
+# Of this package's executor, and of others.
+_CREDENTIAL_STDIN = frozenset({"--credential-stdin", "--registration-bearer-stdin"})
+_LOOK_AGAIN_SECONDS = 0.02
+_DIAL_SECONDS = 60.0
 
 
 class _Own(NamedTuple):
@@ -143,13 +150,14 @@ def _dialling_out(
 ) -> Iterator[_Own]:
     command[command.index("--remote") + 1] = service.url
     command[command.index("--environment-id") + 1] = ENVIRONMENT_ID
-    if "--credential-stdin" not in command:
+    if not _CREDENTIAL_STDIN & set(command):
         pytest.skip("the executor has its credential in a way that a second one cannot have it")
     with client.start([*command, *options], stdin=True) as process:
         process.write(service.executor_token.encode() + b"\n")
-        url = _first_line(process)
+        _until_dialled(service, process)
         chosen = RemoteOptions(registry=service.url, token_file=service.harness_token_file)
-        yield _Own(process, url, RemoteEnvironment(ENVIRONMENT_ID, chosen).clients().open_link)
+        links = RemoteEnvironment(ENVIRONMENT_ID, chosen).clients().open_link
+        yield _Own(process, f"{PREFIX}{ENVIRONMENT_ID}", links)
 
 
 def _probed(own: _Own, python: BoundPython) -> OwnExecutor:
@@ -159,6 +167,14 @@ def _probed(own: _Own, python: BoundPython) -> OwnExecutor:
     except ConnectFailed as error:
         pytest.skip(f"an executor at {own.url} cannot be reached from here: {error}")
     return OwnExecutor(own.process, own.url, own.links, int(asked.stdout))
+
+
+def _until_dialled(service: Service, process: SyncProcess) -> None:
+    """Waits until the executor is connected; not every one says so itself, but the service notes it."""
+    deadline = time.monotonic() + _DIAL_SECONDS
+    while '"event": "dial", "outcome": "done"' not in service.log.read_text(errors="replace"):
+        assert process.exit_code is None and time.monotonic() < deadline, "the executor has not dialled out"
+        time.sleep(_LOOK_AGAIN_SECONDS)
 
 
 def _first_line(process: SyncProcess) -> str:
