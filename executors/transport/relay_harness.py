@@ -10,6 +10,9 @@ from executors.transport.noise_keys import KeyPair, NoiseError, PublicKey, Rando
 from executors.transport.relay_endpoint import Endpoint, Event
 from executors.transport.relay_stream import StreamLimits
 
+# To have memory anew for each block of a file, or of output, costs more than all that is done with it.
+_LIMITS = StreamLimits(kept_bytes=4 * 1024 * 1024)
+
 
 @dataclass(frozen=True)
 class NotOpened(Event):
@@ -36,7 +39,7 @@ class HarnessRelay(Endpoint):
         executor: PublicKey,
         prologue: Prologue,
         authorization: bytes,
-        limits: StreamLimits = StreamLimits(),  # noqa: B008 - it is frozen
+        limits: StreamLimits = _LIMITS,
         randomness: Randomness = SystemRandomness(),  # noqa: B008 - it holds nothing
     ) -> None:
         super().__init__(limits)

@@ -36,10 +36,12 @@ class StreamLimits:
 
     :ivar message_bytes: a longer message is neither sent nor taken.
     :ivar unread_bytes: of records that came while reading is paused; more end the stream.
+    :ivar kept_bytes: of memory, which it keeps for the next message of many records.
     """
 
     message_bytes: int = 64 * 1024 * 1024
     unread_bytes: int = 64 * 1024 * 1024
+    kept_bytes: int = 64 * 1024
 
 
 class StreamError(Exception):
@@ -77,38 +79,57 @@ class Assembler:
     :raises StreamError: a message is announced that is too long.
     """
 
-    def __init__(self, max_message_bytes: int) -> None:
+    def __init__(self, max_message_bytes: int, kept_bytes: int = 0) -> None:
         self._max_message_bytes = max_message_bytes
+        self._kept_bytes = kept_bytes
         self._buffer = bytearray()
+        # So much of its beginning is in use.
+        self._held = 0
         self._needed: int | None = None
 
     def take(self, plaintext: bytes) -> list[bytes]:
         """The messages that *plaintext* ends."""
-        if not self._buffer and self._needed is None and len(plaintext) >= _LENGTH.size:
+        if not self._held and self._needed is None and len(plaintext) >= _LENGTH.size:
             # Nearly always a record is one message.
             (length,) = _LENGTH.unpack_from(plaintext)
             if length == len(plaintext) - _LENGTH.size and length <= self._max_message_bytes:
                 return [plaintext[_LENGTH.size :]]
-        self._buffer += plaintext
+        self._hold(plaintext)
         messages = []
         at = 0
         while True:
             if self._needed is None:
-                if len(self._buffer) - at < _LENGTH.size:
+                if self._held - at < _LENGTH.size:
                     break
                 (length,) = _LENGTH.unpack_from(self._buffer, at)
                 if length > self._max_message_bytes:
                     raise StreamError(f"a message of {length} bytes: at most {self._max_message_bytes}")
                 at += _LENGTH.size
                 self._needed = length
-            if len(self._buffer) - at < self._needed:
+            if self._held - at < self._needed:
                 break
             with memoryview(self._buffer) as view:
                 messages.append(bytes(view[at : at + self._needed]))
             at += self._needed
             self._needed = None
-        del self._buffer[:at]
+        if at:
+            self._drop(at)
         return messages
+
+    def _hold(self, plaintext: bytes) -> None:
+        end = self._held + len(plaintext)
+        # It grows where that is beyond its end.
+        self._buffer[self._held : end] = plaintext
+        self._held = end
+
+    def _drop(self, size: int) -> None:
+        """Forgets what comes first."""
+        left = self._buffer[size : self._held]
+        self._held = len(left)
+        if len(self._buffer) > self._kept_bytes:
+            self._buffer = left
+        else:
+            self._buffer[: self._held] = left
 
 
 class Cutter:
@@ -160,7 +181,7 @@ class SecureStream:
         self._over = False
         # Receiving.
         self._order = InOrder()
-        self._assembler = Assembler(limits.message_bytes)
+        self._assembler = Assembler(limits.message_bytes, limits.kept_bytes)
         self._records: deque[bytes] = deque()
         self._record_bytes = 0
         self._messages: deque[bytes] = deque()

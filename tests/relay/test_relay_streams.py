@@ -88,10 +88,16 @@ def test_what_came_twice_counts_as_it_came_first() -> None:
 
 
 @settings(deadline=None)
-@given(st.lists(st.binary(max_size=50), max_size=10), st.lists(st.integers(1, 30), min_size=1))
-def test_messages_come_back_however_they_are_cut(messages: list[bytes], sizes: list[int]) -> None:
+@given(
+    st.lists(st.binary(max_size=50), max_size=10),
+    st.lists(st.integers(1, 30), min_size=1),
+    st.sampled_from([0, 20, 1000]),
+)
+def test_messages_come_back_however_they_are_cut(
+    messages: list[bytes], sizes: list[int], kept_bytes: int
+) -> None:
     data = b"".join(struct.pack(">I", len(message)) + message for message in messages)
-    assembler = Assembler(50)
+    assembler = Assembler(50, kept_bytes)
     found: list[bytes] = []
     turn = 0
     while data:
