@@ -12,8 +12,6 @@ from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
 
-import msgspec
-
 from bench.client import Client
 from bench.launch import Target
 from bench.recovery import Cuttable
@@ -22,7 +20,7 @@ from executors.remote.credentials import InFile
 from executors.remote.dial import dial
 from executors.remote.registry import RegistryError
 from executors.transport.noise import Prologue
-from executors.transport.noise_keys import KeyPair, PublicKey
+from executors.transport.noise_keys import KeyPair
 from executors.transport.relay_harness import HarnessRelay
 from fixtures.faults import ChaosProxy
 from harness.client import connect
@@ -31,7 +29,7 @@ from harness.client.recovery import Backoff
 from harness.environments.relayed import ENVIRONMENT_ID, Service, serving
 from harness.remote.link import RelayLink
 from harness.remote.opener import RemoteOpener
-from harness.remote.registry import Bundle, HarnessRegistry
+from harness.remote.registry import HarnessRegistry
 
 _POLL_SECONDS: Final = 0.05
 
@@ -134,16 +132,14 @@ class RelayRoute:
     @asynccontextmanager
     async def cuttable(self) -> AsyncIterator[Cuttable]:
         """A client as tests have one; what can be cut is its connection to the rendezvous."""
-        parts = urlsplit(self.service.url)
-        async with ChaosProxy(f"ws://{parts.netloc}") as proxy:
-            registry = _Redirected(
-                self.service.url, ENVIRONMENT_ID, InFile(self.service.harness_token_file), None
-            )
-            registry.netloc = urlsplit(proxy.url).netloc
-            opener = RemoteOpener(f"remote:{ENVIRONMENT_ID}", registry)
+        async with ChaosProxy(f"ws://{urlsplit(self.service.url).netloc}") as proxy:
+            opener = RemoteOpener(f"remote:{ENVIRONMENT_ID}", self._registry())
+            front = urlsplit(proxy.url)
+            assert front.hostname is not None and front.port is not None
+            at = front.hostname, front.port
 
             async def open_link(make_receiver: MakeReceiver) -> Link:
-                return await opener.open(make_receiver, LinkOptions())
+                return await opener.open(make_receiver, LinkOptions(), lambda rendezvous: at)
 
             async with connect(
                 f"remote:{ENVIRONMENT_ID}",
@@ -157,20 +153,6 @@ class RelayRoute:
         return HarnessRegistry(
             self.service.url, ENVIRONMENT_ID, InFile(self.service.harness_token_file), None
         )
-
-
-class _Redirected(HarnessRegistry):
-    """Its bundles lead to another host.
-
-    :ivar netloc: that.
-    """
-
-    netloc: str
-
-    async def connect(self, key: PublicKey) -> Bundle:
-        bundle = await super().connect(key)
-        url = urlsplit(bundle.url)._replace(netloc=self.netloc).geturl()
-        return msgspec.structs.replace(bundle, url=url)
 
 
 @asynccontextmanager

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bench.comparison import CALLS, Comparison, Pair, Row
+from bench.comparison import CALLS, Comparison, Pair, Row, goal_text
 from bench.measures import MEASURES
 from bench.page import render
 from bench.results import Series
@@ -76,15 +77,46 @@ def test_one_that_is_missing_is_no_result(tmp_path: Path) -> None:
     assert "there is no program" in ended.stderr and "give the path of bin/codex" in ended.stderr
 
 
-@pytest.mark.parametrize("wrong", [["--url=ws://127.0.0.1:1"], ["--env=docker"], ["--only=cuts"]])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["--url=ws://127.0.0.1:1"],
+        ["--env=docker"],
+        ["--only=cuts"],
+        ["--only=relay-call,metadata"],
+        ["--only=relay-call", "--env=local"],
+        ["--only=metadata", "--env=relay"],
+    ],
+)
 def test_what_cannot_be_compared_is_wrong_usage(wrong: list[str]) -> None:
     ended = bench(*wrong)
     assert ended.returncode == 2 and "usage:" in ended.stderr
 
 
-def pair(key: str, goal: float | None, *rounds: tuple[float | None, float | None]) -> Pair:
-    """A row of which each round gave the two numbers, or None."""
-    made = Pair(Row(CALLS, _BY_KEY[key], "quick", goal), [Series(), Series()])
+def test_the_relay_is_measured_with_this_executor_alone() -> None:
+    """Of the other one that is done where it is there."""
+    command = [sys.executable, "-m", "bench", "--quick", "--only=relay-call,relay-recover,relay-rss-100"]
+    ended = subprocess.run(
+        [*command, "--json", "-"], cwd=_ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    measures = json.loads(ended.stdout)["measures"]
+    found = {each["measure"]: each["executors"]["crossexec"] for each in measures}
+    assert set(found) == {"relay-call", "relay-recover", "relay-rss-100"}
+    for each in found.values():
+        assert each["median"] > 0 and each["failures"] == []
+
+
+def pair(
+    key: str, goal: float | None, *rounds: tuple[float | None, float | None], number: float | None = None
+) -> Pair:
+    """A row of which each round gave the two numbers, or None.
+
+    :param goal: of the ratio.
+    :param number: the goal of this project's own.
+    """
+    measure = replace(_BY_KEY[key], goal=number)
+    made = Pair(Row(CALLS, measure, "quick", goal), [Series(), Series()])
     for values in rounds:
         for series, value in zip(made.series, values, strict=True):
             if value is None:
@@ -115,6 +147,30 @@ def test_a_ratio_is_of_one_round() -> None:
 def test_a_goal_is_reached_missed_or_not_measured(key: str, round: Any, reached: bool | None) -> None:
     assert pair(key, 1.0, round).reached is reached
     assert pair(key, None, round).reached is None
+
+
+@pytest.mark.parametrize(
+    ("key", "goal", "round", "reached"),
+    [
+        ("metadata", None, (10, 1), True),
+        ("metadata", None, (11, 100), False),
+        ("metadata", 1.0, (10, 1), False),
+        ("metadata", 1.0, (10, 11), True),
+        ("metadata", 1.0, (11, 100), False),
+        ("metadata-pipelined", 1.0, (10, 9), True),
+        ("metadata-pipelined", 1.0, (9, 1), False),
+        ("metadata", None, (10, None), True),
+        ("metadata", None, (None, 1), False),
+        ("metadata", 1.0, (None, None), None),
+    ],
+)
+def test_a_goal_of_the_number_has_to_be_reached_too(
+    key: str, goal: float | None, round: Any, reached: bool | None
+) -> None:
+    made = pair(key, goal, round, number=10)
+    assert made.reached is reached
+    unit = "us" if key == "metadata" else "1/s"
+    assert goal_text(made) == f"{'<=' if key == 'metadata' else '>='} 10 {unit}{' and 1' if goal else ''}"
 
 
 class _Elements(HTMLParser):
