@@ -9,6 +9,7 @@ from pathlib import Path
 from executors import __version__
 from harness.docker.options import OPTIONS as DOCKER_OPTIONS
 from harness.remote.options import OPTIONS as REMOTE_OPTIONS
+from harness.url_options import OPTIONS as URL_OPTIONS
 
 _EPILOG = """\
 examples:
@@ -363,8 +364,12 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         help="the released program, in its unpacked package (variable CROSSEXEC_CODEX_BINARY; default: the "
         "user's own in npm's global folder, else npm fetches it)",
     )
-    for title, choices in (("docker", DOCKER_OPTIONS), ("remote:ID", REMOTE_OPTIONS)):
-        group = parser.add_argument_group(f"environment {title}")
+    for title, choices in (
+        ("environment docker", DOCKER_OPTIONS),
+        ("environment remote:ID", REMOTE_OPTIONS),
+        ("an executor at ws://HOST:PORT", URL_OPTIONS),
+    ):
+        group = parser.add_argument_group(title)
         for option in choices:
             group.add_argument(
                 option.flag,

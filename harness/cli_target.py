@@ -10,6 +10,7 @@ from typing import Final
 
 from executors.protocol.errors import ErrorCode, RpcError
 from executors.protocol.path_uri import PathUri, PathUriError
+from harness.bearer import CredentialError, refuse_login
 from harness.choices import Option
 from harness.client.client import Client, connect
 from harness.client.errors import ClientError
@@ -18,6 +19,7 @@ from harness.environments import EnvironmentFailed, make_environment
 from harness.progress import show_progress
 from harness.remote.options import OPTIONS as REMOTE_OPTIONS
 from harness.settings import Settings, read_settings
+from harness.url_options import OPTIONS as URL_OPTIONS
 
 
 class UsageError(Exception):
@@ -41,6 +43,7 @@ def chosen_settings(options: argparse.Namespace) -> Settings:
             executor=options.executor if isinstance(getattr(options, "executor", None), str) else None,
             codex_binary=options.codex_binary,
             remote=_chosen(options, REMOTE_OPTIONS),
+            url=_chosen(options, URL_OPTIONS),
         )
     except ValueError as error:
         raise UsageError(str(error)) from error
@@ -59,12 +62,14 @@ def prepare_target(options: argparse.Namespace) -> None:
     :raises EnvironmentFailed: this machine cannot give it.
     """
     options.environment = None
-    if options.url is not None:
-        return
     settings = chosen_settings(options)
     try:
+        if options.url is not None:
+            refuse_login(options.url)
+            options.bearer = settings.url.bearer()
+            return
         environment = make_environment(options.env, settings)
-    except ValueError as error:
+    except (ValueError, CredentialError) as error:
         raise UsageError(str(error)) from error
     availability = environment.available()
     if not availability:
@@ -82,7 +87,7 @@ async def open_target(options: argparse.Namespace) -> AsyncIterator[Client]:
     :raises ClientError: no connection came about.
     """
     if options.environment is None:
-        async with connect(options.url) as client:
+        async with connect(options.url, bearer=options.bearer) as client:
             yield client
         return
     async with options.environment.start() as running, running.connect() as client:

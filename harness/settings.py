@@ -9,6 +9,7 @@ from pathlib import Path
 
 from harness.docker.options import DockerOptions, docker_options
 from harness.remote.options import RemoteOptions, remote_options
+from harness.url_options import UrlOptions, url_options
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Settings:
     :ivar executor: the kind of executor, by the names of :data:`harness.executor_kinds.EXECUTORS`.
     :ivar codex_binary: the released exec-server; by default the user's own or one that npm fetches.
     :ivar remote: about executors that are reached through a relay.
+    :ivar url: about executors that are reached by their URL.
     """
 
     windows_python: Path | None = None
@@ -30,6 +32,7 @@ class Settings:
     executor: str = "python"
     codex_binary: Path | None = None
     remote: RemoteOptions = field(default_factory=RemoteOptions)
+    url: UrlOptions = field(default_factory=UrlOptions)
 
 
 VARIABLES: Mapping[str, str] = {
@@ -37,7 +40,7 @@ VARIABLES: Mapping[str, str] = {
     "wine": "CROSSEXEC_WINE",
     "codex_binary": "CROSSEXEC_CODEX_BINARY",
 }
-"""The environment variable of each setting; those about containers and relays have their own tables."""
+"""The environment variable of each setting; those about containers, relays and URLs have their own tables."""
 
 
 def read_settings(
@@ -48,11 +51,13 @@ def read_settings(
     executor: str | None = None,
     codex_binary: Path | None = None,
     remote: Mapping[str, str | None] | None = None,
+    url: Mapping[str, str | None] | None = None,
 ) -> Settings:
     """Returns the settings: what is given, else what the environment variable says, else the default.
 
     :param docker: texts by the names of :data:`harness.docker.options.OPTIONS`.
     :param remote: the same by those of :data:`harness.remote.options.OPTIONS`.
+    :param url: the same by those of :data:`harness.url_options.OPTIONS`.
     :raises ValueError: a value cannot be meant so.
     """
     return Settings(
@@ -62,6 +67,7 @@ def read_settings(
         executor=executor or "python",
         codex_binary=codex_binary or _from_environ("codex_binary"),
         remote=remote_options(remote),
+        url=url_options(url),
     )
 
 

@@ -142,7 +142,7 @@ def test_a_token_in_a_file(speed_ups: str, tmp_path: Path) -> None:  # noqa: F81
         assert calls(executor, GOOD)
         with websocket(executor.url) as refused:
             assert refused.status == 401
-        executor.expect_errors("a connection was refused: it has no Authorization header")
+        executor.expect_errors("a connection was refused: there is no Authorization header")
 
 
 def test_a_session_is_taken_up_by_who_has_the_token(capability: Executor) -> None:

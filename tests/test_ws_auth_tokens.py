@@ -106,8 +106,8 @@ def test_all_else_in_the_header_is_refused(values: list[str]) -> None:
 def test_whatever_a_request_shows_is_answered(values: list[str]) -> None:
     told: list[str] = []
     guard = BearerGuard(CapabilityToken(bearer.sha256(TOKEN)), told.append, lambda: 0.0)
-    challenge = guard(values)
-    assert challenge is not None and challenge.startswith('Bearer realm="executor"') and len(told) == 1
+    reason, challenge = guard(values) or ("", "let in")
+    assert reason and challenge.startswith('Bearer realm="executor"') and len(told) == 1
     assert challenge.isascii() and challenge.isprintable() and told[0].isprintable()
 
 
@@ -388,14 +388,16 @@ def test_refusals_are_counted_and_told_in_few_lines() -> None:
     now = 0.0
     told: list[str] = []
     guard = BearerGuard(CapabilityToken(bearer.sha256(TOKEN)), told.append, lambda: now)
-    assert guard([]) == 'Bearer realm="executor"', "who shows nothing is told of no error"
+    reason = "there is no Authorization header"
+    assert guard([]) == (reason, 'Bearer realm="executor"'), "who shows nothing is told of no error"
     assert guard(["Bearer x"]) == (
-        'Bearer realm="executor", error="invalid_token", error_description="the token is not valid"'
+        "the token is not valid",
+        'Bearer realm="executor", error="invalid_token", error_description="the token is not valid"',
     )
     assert guard([f"Bearer {TOKEN}"]) is None
     for _ in range(1000):
         guard(["Basic x"])
-    assert told == ["a connection was refused: it has no Authorization header"]
+    assert told == [f"a connection was refused: {reason}"]
     now = bearer.REPORT_SECONDS
     guard(["Bearer x"])
     guard(["Bearer x"])

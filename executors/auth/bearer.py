@@ -68,30 +68,30 @@ class BearerGuard:
     def __repr__(self) -> str:
         return f"BearerGuard({self._verifier!r})"
 
-    def __call__(self, values: Sequence[str]) -> str | None:
-        """Returns what WWW-Authenticate says to whoever is refused, None for who is let in.
+    def __call__(self, values: Sequence[str]) -> tuple[str, str] | None:
+        """Returns why somebody is refused, and what WWW-Authenticate says to them; None for who is let in.
 
         :param values: of all Authorization headers of the request.
         """
         if not values:
-            self._refused("it has no Authorization header")
             # RFC 6750 section 3.1: who has shown nothing is told of no error.
-            return _REALM
+            return self._refused("there is no Authorization header"), _REALM
         try:
             self._verifier.verify(bearer_token(values))
         except Refused as refused:
-            self._refused(str(refused))
-            return f'{_REALM}, error="invalid_token", error_description="{refused}"'
+            reason = self._refused(str(refused))
+            return reason, f'{_REALM}, error="invalid_token", error_description="{reason}"'
         return None
 
-    def _refused(self, reason: str) -> None:
+    def _refused(self, reason: str) -> str:
         now = self._clock()
         if self._told is not None and now - self._told < REPORT_SECONDS:
             self._untold += 1
-            return
+            return reason
         more = f"; so were {self._untold} others since the last such line" if self._untold else ""
         self._told, self._untold = now, 0
         self._report(f"a connection was refused: {reason}{more}")
+        return reason
 
 
 def bearer_token(values: Sequence[str]) -> str:

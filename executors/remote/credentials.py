@@ -13,6 +13,7 @@ DEFAULT_VARIABLE = "CROSSEXEC_REGISTRY_TOKEN"
 HOSTS_VARIABLE = "CROSSEXEC_REGISTRY_HOSTS"
 """Holds hosts that a credential may be sent to, with commas."""
 MAX_CREDENTIAL_BYTES = 16 * 1024
+_CREDENTIAL = "the registry's credential"
 
 
 class CredentialError(Exception):
@@ -20,20 +21,25 @@ class CredentialError(Exception):
 
 
 class Bearer:
-    """A token that nothing shows."""
+    """A token that nothing shows; it is a source of itself.
+
+    :param what: it is, for errors.
+    :raises CredentialError: *token* is empty, or could not be in a header.
+    """
 
     __slots__ = ("_token",)
 
-    def __init__(self, token: str) -> None:
-        """:raises CredentialError: *token* is empty, or could not be in a header."""
+    def __init__(self, token: str, what: str = _CREDENTIAL) -> None:
         token = token.strip()
         if not token:
-            raise CredentialError("the registry's credential is empty")
+            raise CredentialError(f"{what} is empty")
         if len(token) > MAX_CREDENTIAL_BYTES or not all(" " < character <= "~" for character in token):
-            raise CredentialError(
-                "the registry's credential is too long, or holds blanks or control characters"
-            )
+            raise CredentialError(f"{what} is too long, or holds blanks or control characters")
         self._token = token
+
+    def read(self) -> Bearer:
+        """See :class:`CredentialSource`."""
+        return self
 
     def header(self) -> str:
         """The value of an Authorization header."""
@@ -65,19 +71,21 @@ class Fixed:
 
 
 class InFile:
-    """The whole content of a file, read anew each time, so that it can be renewed."""
+    """The whole content of a file, read anew each time, so that it can be renewed.
 
-    def __init__(self, path: Path) -> None:
+    :param what: it is, for errors.
+    """
+
+    def __init__(self, path: Path, what: str = _CREDENTIAL) -> None:
         self._path = path
+        self._what = what
 
     def read(self) -> Bearer:
         try:
             with self._path.open(encoding="utf-8") as file:
-                return Bearer(file.read(MAX_CREDENTIAL_BYTES + 2))
+                return Bearer(file.read(MAX_CREDENTIAL_BYTES + 2), self._what)
         except (OSError, UnicodeDecodeError) as error:
-            raise CredentialError(
-                f"cannot read the registry's credential from {self._path}: {error}"
-            ) from None
+            raise CredentialError(f"cannot read {self._what} from {self._path}: {error}") from None
 
 
 def from_environment(variable: str) -> Fixed:

@@ -32,9 +32,9 @@ shuts down."""
 _MAX_REASON_BYTES: Final = 123
 _BACKLOG: Final = 1024
 
-Authorize = Callable[[Sequence[str]], str | None]
+Authorize = Callable[[Sequence[str]], tuple[str, str] | None]
 """Decides on a request for an upgrade by the values of all its Authorization headers: returns None to let it
-in, or else what the refusal says in WWW-Authenticate."""
+in, or else the reason for people and what the refusal says in WWW-Authenticate."""
 
 silent_log: Final = logging.Logger("websocket", logging.CRITICAL + 1)
 """For where a token is shown: at lower levels, libraries log all headers of a request."""
@@ -108,8 +108,8 @@ def answer_to(
     if "Origin" in headers:
         return Answer(403, "requests with an Origin header are refused\n")
     if "Upgrade" in headers:
-        challenge = None if authorize is None else authorize(authorization)
-        return None if challenge is None else Answer(401, f"unauthorized: {challenge}\n", challenge)
+        refusal = None if authorize is None else authorize(authorization)
+        return None if refusal is None else Answer(401, f"unauthorized: {refusal[0]}\n", refusal[1])
     if path.partition("?")[0] == "/readyz":
         return Answer(200, "ok\n")
     return Answer(404, "not found: connect by WebSocket, or get /readyz\n")

@@ -4,6 +4,7 @@ from executors.protocol.environment import EnvironmentInfo
 from executors.protocol.path_uri import PathUri
 from executors.protocol.processes import EnvPolicy
 from executors.protocol.sandbox import SandboxIntent
+from harness.bearer import Bearer, BearerAuth
 from harness.client.client import Client, connect, connect_stdio
 from harness.client.errors import (
     BadReply,
@@ -38,6 +39,8 @@ from harness.client.recovery import RecoveryOptions, State
 
 __all__ = [
     "BadReply",
+    "Bearer",
+    "BearerAuth",
     "Block",
     "BufferLimits",
     "CallTimeout",

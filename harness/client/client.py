@@ -11,6 +11,7 @@ from typing import IO, Final, TypeVar, Unpack
 from executors.protocol.environment import EnvironmentInfo
 from executors.protocol.methods import Method
 from executors.protocol.processes import EnvPolicy, ProcessStartParams
+from harness.bearer import BearerAuth
 from harness.client.calls import Caller, Pending
 from harness.client.connection import Connection
 from harness.client.errors import ClientError, CommandDenied, CommandFailed, SessionLost
@@ -194,6 +195,7 @@ async def connect(
     recovery: RecoveryOptions = _RECOVERY_OPTIONS,
     open_link: OpenLink | None = None,
     retry: RetryPolicy | None = None,
+    bearer: BearerAuth | None = None,
 ) -> AsyncIterator[Client]:
     """Connects to the executor that listens on *url*, ``ws://HOST:PORT`` or ``unix:///PATH``.
 
@@ -203,11 +205,12 @@ async def connect(
     :param open_link: how to connect instead; *url* is for messages only then.
     :param retry: when to try again to get a connection back; None for always after the time that *recovery*
         gives.
+    :param bearer: shows the token that the executor asks for, to *url* only; None for none.
     :raises ConnectFailed: nobody listens there, or the handshake failed.
     """
 
     async def open_url(make_receiver: MakeReceiver) -> Link:
-        return await open_websocket(url, make_receiver, options)
+        return await open_websocket(url, make_receiver, options, bearer)
 
     open_link = open_link or open_url
     session = Session(

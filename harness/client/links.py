@@ -16,7 +16,9 @@ from executors.transport import unix
 from executors.transport.base import Receiver, Transport
 from executors.transport.stdio import StdioTransport
 from executors.transport.websocket import Limits
+from harness.bearer import BearerAuth, BearerHeaders, CredentialError, refuse_login
 from harness.client.errors import ConnectFailed
+from harness.client.redact import text_line
 
 FRAME_BYTES: Final = 8 * 1024 * 1024
 """A longer message goes out in several frames: the smallest limit known of an executor is 16 MiB a frame."""
@@ -25,6 +27,8 @@ NO_STATUS: Final = 1005
 # What the Host header says where there is no host.
 _HOST_OF_UNIX = "ws://localhost/"
 _CHILD_EXIT_SECONDS = 5.0
+_GIVE_TOKEN: Final = "give --url-token-file PATH or set CROSSEXEC_URL_TOKEN"
+_SAID_BYTES: Final = 200
 
 
 class Link(Transport, Protocol):
@@ -65,7 +69,14 @@ def limits_of(options: LinkOptions) -> Limits:
 
 
 class HandshakeFailed(Exception):
-    """What is there does not open a WebSocket; the text says why."""
+    """What is there does not open a WebSocket; the text says why.
+
+    :ivar unauthorized: what it has said with status 401; None if it was something else.
+    """
+
+    def __init__(self, text: str, unauthorized: bytes | None = None) -> None:
+        super().__init__(text)
+        self.unauthorized = unauthorized
 
 
 class Implementation(Protocol):
@@ -73,7 +84,12 @@ class Implementation(Protocol):
     :class:`executors.transport.websocket.Implementation` is what it offers a server."""
 
     async def connect(
-        self, url: str, open_socket: OpenSocket, options: LinkOptions, make_receiver: MakeReceiver
+        self,
+        url: str,
+        open_socket: OpenSocket,
+        options: LinkOptions,
+        make_receiver: MakeReceiver,
+        headers: BearerHeaders | None,
     ) -> Link:
         """Opens a connection whose messages have frames of :data:`FRAME_BYTES` at most.
 
@@ -81,6 +97,7 @@ class Implementation(Protocol):
 
         :param url: ``ws://…`` or ``wss://…``.
         :param open_socket: connects to the host and the port of *url*.
+        :param headers: more of them, which no log tells.
         :raises HandshakeFailed: there is no WebSocket server.
         :raises OSError, ValueError: there is nobody; *url* is malformed.
         """
@@ -97,11 +114,23 @@ def implementation() -> Implementation:
     return links_plain
 
 
-async def open_websocket(url: str, make_receiver: MakeReceiver, options: LinkOptions) -> Link:
+async def open_websocket(
+    url: str, make_receiver: MakeReceiver, options: LinkOptions, bearer: BearerAuth | None = None
+) -> Link:
     """Connects to ``ws://HOST:PORT``, ``wss://…`` or ``unix:///PATH``.
 
-    :raises ConnectFailed: nobody listens there, or no WebSocket server does.
+    :param bearer: shows the token that the executor asks for; None for none.
+    :raises ConnectFailed: nobody listens there, or no WebSocket server does, or the token is refused or must
+        not be sent there.
     """
+    try:
+        refuse_login(url)
+    except ValueError as error:
+        raise ConnectFailed(f"cannot connect: {error}") from None
+    try:
+        headers = None if bearer is None else bearer.headers(url)
+    except CredentialError as error:
+        raise ConnectFailed(f"cannot connect to {url}: {error}") from None
     is_unix = url.startswith(unix.SCHEME)
 
     async def open_socket(host: str, port: int) -> socket.socket:
@@ -110,12 +139,16 @@ async def open_websocket(url: str, make_receiver: MakeReceiver, options: LinkOpt
     try:
         async with asyncio.timeout(options.open_seconds):
             return await implementation().connect(
-                _HOST_OF_UNIX if is_unix else url, open_socket, options, make_receiver
+                _HOST_OF_UNIX if is_unix else url, open_socket, options, make_receiver, headers
             )
     except TimeoutError:
         found = f"no answer within {options.open_seconds:g} s"
     except HandshakeFailed as error:
         found = str(error)
+        if error.unauthorized is not None:
+            asked = "it refuses the token" if bearer else f"it asks for a token: {_GIVE_TOKEN}"
+            said = text_line(error.unauthorized[:_SAID_BYTES].decode(errors="replace").strip())
+            raise ConnectFailed(f"cannot connect to {url}: {asked} (it said: {said})") from None
     except (OSError, ValueError) as error:
         found = f"{type(error).__name__}: {error}"
     raise ConnectFailed(f"cannot connect to {url}: {found}. Does an executor listen there?")

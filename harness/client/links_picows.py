@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import socket
+from http import HTTPStatus
 from typing import cast
 
-from picows import WSError, WSListener, WSMsgType, WSParsedURL, WSTransport, ws_connect
+from picows import WSError, WSHandshakeError, WSListener, WSMsgType, WSParsedURL, WSTransport, ws_connect
 
+from executors.transport.websocket import silent_log
 from executors.transport.websocket_picows import PicowsTransport
+from harness.bearer import BearerHeaders
 from harness.client.links import (
     FRAME_BYTES,
     NO_STATUS,
@@ -61,7 +64,11 @@ class WebSocketLink(PicowsTransport):
 
 
 async def connect(
-    url: str, open_socket: OpenSocket, options: LinkOptions, make_receiver: MakeReceiver
+    url: str,
+    open_socket: OpenSocket,
+    options: LinkOptions,
+    make_receiver: MakeReceiver,
+    headers: BearerHeaders | None,
 ) -> Link:
     """See :class:`harness.client.links.Implementation`."""
     link = WebSocketLink(options, make_receiver)
@@ -84,12 +91,18 @@ async def connect(
             auto_ping_idle_timeout=options.ping_seconds,
             auto_ping_reply_timeout=options.pong_seconds,
             max_redirects=0,
+            extra_headers=headers,
+            logger_name="client" if headers is None else silent_log,
         )
         # To picows this is a handshake that is over.
         if not link.connected:
             raise HandshakeFailed("the server closed the connection during the handshake")
         is_open = True
         return link
+    except WSHandshakeError as error:
+        refused = error.response is not None and error.response.status == HTTPStatus.UNAUTHORIZED
+        said = error.raw_body or b"" if refused else None
+        raise HandshakeFailed(f"{type(error).__name__}: {error}", said) from error
     except WSError as error:
         raise HandshakeFailed(f"{type(error).__name__}: {error}") from error
     finally:

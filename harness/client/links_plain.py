@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from http import HTTPStatus
 
 from websockets.client import ClientProtocol
-from websockets.exceptions import InvalidURI
+from websockets.exceptions import InvalidStatus, InvalidURI
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
 from websockets.uri import WebSocketURI, parse_uri
 
+from executors.transport.websocket import silent_log
 from executors.transport.websocket_plain import PlainTransport, max_size
+from harness.bearer import BearerHeaders
 from harness.client.links import (
     FRAME_BYTES,
     HandshakeFailed,
@@ -29,10 +32,18 @@ class WebSocketLink(PlainTransport):
     :ivar handshake: ends with it.
     """
 
-    def __init__(self, uri: WebSocketURI, options: LinkOptions, make_receiver: MakeReceiver) -> None:
+    def __init__(
+        self,
+        uri: WebSocketURI,
+        options: LinkOptions,
+        make_receiver: MakeReceiver,
+        headers: BearerHeaders | None,
+    ) -> None:
         limits = limits_of(options)
         self._is_made = False
-        self._client = ClientProtocol(uri, max_size=max_size(limits))
+        self._headers = headers
+        logger = None if headers is None else silent_log
+        self._client = ClientProtocol(uri, max_size=max_size(limits), logger=logger)
         super().__init__(limits, self._client, lambda transport: make_receiver(self))
         self.handshake: asyncio.Future[None] = self._loop.create_future()
 
@@ -73,7 +84,9 @@ class WebSocketLink(PlainTransport):
         if self.handshake.done():
             self.abort()
         else:
-            self._client.send_request(self._client.connect())
+            request = self._client.connect()
+            request.headers.update(self._headers or {})
+            self._client.send_request(request)
             self._flush()
 
     def shake_hands(self, event: Request | Response) -> None:
@@ -87,20 +100,27 @@ class WebSocketLink(PlainTransport):
             self._client.receive_eof()
             error = self._client.handshake_exc
             found = "the server closed the connection during the handshake"
+            said = None
             if error is not None and not isinstance(error.__cause__, EOFError):
                 found = f"{type(error).__name__}: {error}"
-            self.handshake.set_exception(HandshakeFailed(found))
+            if isinstance(error, InvalidStatus) and error.response.status_code == HTTPStatus.UNAUTHORIZED:
+                said = bytes(error.response.body or b"")
+            self.handshake.set_exception(HandshakeFailed(found, said))
 
 
 async def connect(
-    url: str, open_socket: OpenSocket, options: LinkOptions, make_receiver: MakeReceiver
+    url: str,
+    open_socket: OpenSocket,
+    options: LinkOptions,
+    make_receiver: MakeReceiver,
+    headers: BearerHeaders | None,
 ) -> Link:
     """See :class:`harness.client.links.Implementation`."""
     try:
         uri = parse_uri(url)
     except InvalidURI as error:
         raise ValueError(str(error)) from error
-    link = WebSocketLink(uri, options, make_receiver)
+    link = WebSocketLink(uri, options, make_receiver, headers)
     connection = await open_socket(uri.host, uri.port)
     try:
         await asyncio.get_running_loop().create_connection(

@@ -18,6 +18,7 @@ from anyio.from_thread import BlockingPortal, BlockingPortalProvider
 
 from executors.protocol.environment import EnvironmentInfo
 from executors.protocol.methods import Method
+from harness.bearer import BearerAuth
 from harness.client.client import Client, connect
 from harness.client.errors import CallTimeout, SessionLost
 from harness.client.events import Completed, Event, ExitedEvent
@@ -426,6 +427,7 @@ def connect_sync(
     limits: BufferLimits = _BUFFER_LIMITS,
     recovery: RecoveryOptions = _RECOVERY_OPTIONS,
     open_link: OpenLink | None = None,
+    bearer: BearerAuth | None = None,
 ) -> AbstractContextManager[SyncClient]:
     """As :func:`harness.client.connect`, for blocking callers."""
     context = connect(
@@ -435,6 +437,7 @@ def connect_sync(
         limits=limits,
         recovery=recovery,
         open_link=open_link,
+        bearer=bearer,
     )
     return sync_client(context, timeout=timeout)
 

@@ -105,7 +105,7 @@ def make_environment(name: str, settings: Settings | None = None) -> Environment
 
         return RemoteEnvironment(name.removeprefix(PREFIX), settings.remote)
     if is_url(name):
-        return UrlEnvironment(name)
+        return UrlEnvironment(name, settings.url)
     make = (ENVIRONMENTS if settings.executor == OWN else _profile(settings.executor).environments).get(name)
     if make is None:
         members = f", of which crossexec matrix takes {name!r} for {', '.join(GROUPS[name])}"

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from executors.protocol.environment import EnvironmentInfo
 from executors.protocol.path_uri import PathUri
+from harness.bearer import BearerAuth
 from harness.cleaning import Cleaned
 from harness.client import Client, ClientError, RpcError, connect
 from harness.client.links import Link, LinkOptions, MakeReceiver
@@ -118,6 +119,7 @@ class Running:
     :ivar host_view: its files seen from this machine, where that can be.
     :ivar has_ended: whether it is known to run no more.
     :ivar open_link: makes a connection to it, where nobody can connect to *url*; None where one can.
+    :ivar bearer: shows the token that it asks whoever connects to *url* for; None if it asks for none.
     """
 
     name: str
@@ -131,6 +133,7 @@ class Running:
     host_view: HostView | None = None
     has_ended: Callable[[], bool] = field(default=_never, repr=False)
     open_link: RelayedLinks | None = field(default=None, repr=False)
+    bearer: BearerAuth | None = field(default=None, repr=False)
 
     @property
     def platform(self) -> str:
@@ -199,18 +202,20 @@ async def running(
     host_view: HostView | None = None,
     has_ended: Callable[[], bool] = _never,
     open_link: RelayedLinks | None = None,
+    bearer: BearerAuth | None = None,
     is_discarded: bool = False,
 ) -> AsyncIterator[Running]:
     """Makes the workspace of an executor that is up, and removes it at the end.
 
     :param is_discarded: its whole machine goes with it, and the workspace too.
     :param open_client: how to connect to it; None to connect to *url*.
+    :param bearer: shows the token that it asks for.
     :raises ConnectFailed: it does not answer.
     :raises EnvironmentFailed: it has no place for a workspace.
     """
 
     def connect_to_url(client_name: str) -> AbstractAsyncContextManager[Client]:
-        return connect(url, client_name=client_name)
+        return connect(url, client_name=client_name, bearer=bearer)
 
     open_client = open_client or connect_to_url
     async with open_client("crossexec-workspace") as client:
@@ -241,6 +246,7 @@ async def running(
             host_view,
             has_ended,
             open_link,
+            bearer,
         )
     finally:
         if not is_discarded:

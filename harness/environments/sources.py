@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
+from harness.bearer import refuse_login
 from harness.client import Client, LinkOptions, connect, connect_stdio
 from harness.client.redact import message_line, text_line
 from harness.environments.base import Environment, Running
@@ -37,12 +38,13 @@ def opener(source: Source, *, client_name: str, connect_timeout: float) -> Opene
         standard streams; an environment, whose executor then comes up and goes with its client; or
         whatever returns an asynchronous context manager of a client or of an executor that runs.
     :raises TypeError: it is none of these.
-    :raises ValueError: it is empty.
+    :raises ValueError: it is empty, or a URL with a user or a password in it.
     """
     options = LinkOptions(open_seconds=connect_timeout)
     if isinstance(source, str):
         if not source:
             raise ValueError("the URL of an environment is empty: give ws://HOST:PORT or unix:///PATH")
+        refuse_login(source)
         return Opener(
             text_line(f"connect to {source}"),
             lambda: connect(source, client_name=client_name, options=options),

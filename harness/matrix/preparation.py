@@ -13,13 +13,14 @@ from harness.client.errors import ClientError
 from harness.docker.options import OPTIONS as DOCKER_OPTIONS
 from harness.environments import ExecutorUnavailable, Settings, make_environment
 from harness.environments.place import place_of
-from harness.executor_kinds import EXECUTORS, PEER
+from harness.executor_kinds import EXECUTORS, PEER, is_url
 from harness.matrix.cell import own_python
 from harness.matrix.model import Cell, CellKey, CellStatus
 from harness.matrix.spec import CellSpec
 from harness.progress import Progress
 from harness.remote.options import OPTIONS as REMOTE_OPTIONS
 from harness.remote.options import PREFIX
+from harness.url_options import OPTIONS as URL_OPTIONS
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,8 @@ def flags_of(options: argparse.Namespace, key: CellKey) -> tuple[str, ...]:
         chosen = {option.flag: getattr(options, option.destination) for option in DOCKER_OPTIONS}
     elif place.startswith(PREFIX):
         chosen = {option.flag: getattr(options, option.destination) for option in REMOTE_OPTIONS}
+    elif is_url(place):
+        chosen = {option.flag: getattr(options, option.destination) for option in URL_OPTIONS}
     elif place == "wine-exec":
         chosen = {
             f"--{name.replace('_', '-')}": getattr(options, name) for name in ("windows_python", "wine")

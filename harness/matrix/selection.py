@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from harness.bearer import refuse_login
 from harness.environments import ENVIRONMENTS, GROUPS, expand_groups
 from harness.executor_kinds import EXECUTORS
 from harness.matrix.definition import Definition, EnvironmentCells
@@ -52,6 +53,11 @@ def select(definition: Definition, wanted: Wanted, own_python: str) -> list[Cell
     :raises SelectionError: something of it does not exist, or no cell is left.
     """
     executors = wanted.executors or tuple(definition.executor_cells)
+    for name in (*executors, *(wanted.environments or definition.environments)):
+        try:
+            refuse_login(name)
+        except ValueError as error:
+            raise SelectionError(str(error)) from None
     urls = [name for name in executors if is_url(name)]
     if urls:
         if wanted.environments is not None or len(urls) < len(executors):

@@ -18,14 +18,12 @@ from executors.remote.credentials import (
     Fixed,
     InFile,
 )
-from harness.choices import Option
+from harness.choices import Option, yes_or_no
 
 TOKEN_VARIABLE: Final = "CROSSEXEC_REMOTE_TOKEN"
 PREFIX: Final = "remote:"
 """Of the name of an environment; the environment's id follows."""
-_YES: Final = ("1", "yes", "true", "on")
 _FINGERPRINT: Final = re.compile("[0-9a-f]{32}")
-_NO: Final = ("", "0", "no", "false", "off")
 
 _option = partial(Option, "remote")
 
@@ -97,19 +95,17 @@ def remote_options(chosen: Mapping[str, str | None] | None = None) -> RemoteOpti
     """
     given = chosen or {}
     texts = {each.name: given.get(each.name) or os.environ.get(each.variable) or "" for each in OPTIONS}
-    accept = texts["accept-new-key"].lower()
-    if accept not in (*_YES, *_NO):
-        raise ValueError(f"--remote-accept-new-key {accept}: give yes or no")
+    accept = yes_or_no("--remote-accept-new-key", texts["accept-new-key"])
     pin = texts["pin"].strip().lower()
     if pin and not _FINGERPRINT.fullmatch(pin):
         raise ValueError(f"--remote-pin {pin[:80]}: give the 32 hexadecimal digits that the executor tells")
-    if pin and accept in _YES:
+    if pin and accept:
         raise ValueError("--remote-pin and --remote-accept-new-key=yes: give one of them")
     hosts = f"{texts['allow-registry']},{os.environ.get(HOSTS_VARIABLE, '')}".split(",")
     return RemoteOptions(
         registry=texts["registry"] or None,
         token_file=Path(texts["token-file"]) if texts["token-file"] else None,
         allow_registry=frozenset(each.strip() for each in hosts) - {""},
-        accept_new_key=accept in _YES,
+        accept_new_key=accept,
         pin=pin or None,
     )
