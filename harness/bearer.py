@@ -51,6 +51,13 @@ class BearerAuth:
         self.check(url)
         return BearerHeaders(Authorization=self._source.read().header())
 
+    def token(self) -> str:
+        """Returns the token itself, to hand it on.
+
+        :raises CredentialError: there is none now.
+        """
+        return self._source.read().token()
+
 
 def refuse_login(url: str) -> None:
     """Lets no URL pass with a user or a password in it, which reports would show.

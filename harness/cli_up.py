@@ -8,7 +8,9 @@ import shlex
 import shutil
 import signal
 import sys
-from contextlib import suppress
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final, Self
@@ -58,6 +60,11 @@ async def up(options: argparse.Namespace) -> int:
 
 async def keep(running: Running, end: EndOfUp) -> EnvironmentFailed | None:
     """Tells the URL and waits; returns what has ended the executor if it was not asked for."""
+    with _token_file(running) as token_file:
+        return await _keep(running, end, token_file)
+
+
+async def _keep(running: Running, end: EndOfUp, token_file: Path | None) -> EnvironmentFailed | None:
     told = False
     found = ""
     while True:
@@ -65,10 +72,12 @@ async def keep(running: Running, end: EndOfUp) -> EnvironmentFailed | None:
             # As whoever gets the URL will connect.
             # That the executor has ended shows at once in a connection that nothing is done to keep.
             no_recovery = RecoveryOptions(enabled=False)
-            async with connect(running.url, client_name="crossexec-up", recovery=no_recovery) as client:
+            async with connect(
+                running.url, client_name="crossexec-up", recovery=no_recovery, bearer=running.bearer
+            ) as client:
                 end.may_cancel = False
                 if not told:
-                    _tell(running)
+                    _tell(running, token_file)
                     told = True
                 if not await _lost(client, end.asked):
                     return None
@@ -136,9 +145,26 @@ class EndOfUp:
         self._before.clear()
 
 
-def _tell(running: Running) -> None:
+@contextmanager
+def _token_file(running: Running) -> Iterator[Path | None]:
+    """A file, this user's alone, with the token that whoever gets the URL has to show, while the context lasts;
+    None if the executor asks for none.
+    """
+    if running.bearer is None:
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="crossexec-up-") as folder:
+        path = Path(folder, "token")
+        path.touch(0o600)
+        path.write_text(running.bearer.token())
+        yield path
+
+
+def _tell(running: Running, token_file: Path | None) -> None:
     print(running.url, flush=True)
     url = shlex.quote(running.url)
+    if token_file is not None:
+        url += f" --url-token-file {shlex.quote(str(token_file))}"
     example = "cmd /c ver" if running.platform == "windows" else "uname -a"
     print(
         f"crossexec up: {running.name} is up until Ctrl-C; for example:\n"

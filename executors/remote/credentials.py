@@ -45,6 +45,10 @@ class Bearer:
         """The value of an Authorization header."""
         return f"Bearer {self._token}"
 
+    def token(self) -> str:
+        """The token itself."""
+        return self._token
+
     def redact(self, text: str) -> str:
         return text.replace(self._token, "…")
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from executors.transport import unix
+from harness.bearer import Bearer, BearerAuth
 from harness.docker import bundle, containers, relay
 from harness.docker.containers import Plan
 from harness.docker.daemon import Daemon
@@ -37,12 +40,14 @@ class Launched:
     :ivar url: where it is reached from here; ``remote:ID`` if it has dialled out.
     :ivar log: the local file with its standard error.
     :ivar has_ended: whether it is known to run no more.
+    :ivar bearer: shows the token that it asks for; None if nobody else can reach it.
     """
 
     url: str
     log: Path
     facts: dict[str, str]
     has_ended: Callable[[], bool] = lambda: False
+    bearer: BearerAuth | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,15 @@ class Parts:
     bundle: bundle.Bundle
     user: str
     is_mounted: bool
+
+
+@dataclass(frozen=True)
+class _Up:
+    """A container whose executor listens or has dialled out; see :class:`Launched`."""
+
+    url: str
+    id: str
+    bearer: BearerAuth | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -92,13 +106,14 @@ def launched(
     """
     with image_parts(daemon, options, cache, SILENT, relay=dial_out is not None) as parts:
         launch = _mounted if parts.is_mounted else _carried
-        with run_folder() as folder, launch(daemon, options, parts, folder, dial_out) as (url, id):
+        with run_folder() as folder, launch(daemon, options, parts, folder, dial_out) as up:
             facts = {
-                "container": id[:12],
+                "container": up.id[:12],
                 "image": options.image or default_tag(),
                 "network": options.network,
             }
-            yield Launched(url, folder / "executor.log", facts_of(daemon, parts.python) | facts)
+            facts = facts_of(daemon, parts.python) | facts
+            yield Launched(up.url, folder / "executor.log", facts, bearer=up.bearer)
 
 
 @contextmanager
@@ -152,12 +167,17 @@ def container_parts(
 @contextmanager
 def _mounted(
     daemon: Daemon, options: DockerOptions, parts: Parts, folder: Path, dial_out: DialOut | None
-) -> Iterator[tuple[str, str]]:
-    """The bundle is mounted, and the folder of the socket if the executor listens and there is no network."""
+) -> Iterator[_Up]:
+    """The bundle is mounted, and the folder of the socket if the executor listens and there is no network.
+
+    On a network of containers, others could connect to it: there it asks for a token.
+    """
     mounts = {bundle.PACKAGES: parts.bundle.packages, bundle.EXECUTOR: parts.bundle.executor}
     sockets = folder / "s"
     ports = []
     listen = "ws://127.0.0.1:0"
+    bearer = None
+    asks: list[str] = []
     has_told = dial_out is not None or options.network == "host"
     if not has_told and options.network == "none":
         sockets.mkdir(mode=0o700)
@@ -168,7 +188,12 @@ def _mounted(
     elif not has_told:
         listen = f"ws://0.0.0.0:{_PORT}"
         ports.append(_PORT)
-    way = ["--listen", listen] if dial_out is None else dial_out.arguments
+        token = secrets.token_urlsafe()
+        bearer = BearerAuth(Bearer(token))
+        # Whoever may look at the container sees its command line.
+        digest = hashlib.sha256(token.encode()).hexdigest()
+        asks = ["--ws-auth", "capability-token", "--ws-token-sha256", digest]
+    way = ["--listen", listen, *asks] if dial_out is None else dial_out.arguments
     command = parts.python.serve_command(bundle.PACKAGES, bundle.EXECUTOR, way)
     plan = Plan(
         parts.image, command, parts.user, options, mounts, frozenset({SOCKETS}), ports, remove_at_end=True
@@ -183,17 +208,17 @@ def _mounted(
         ) as inner,
     ):
         if has_told:
-            yield inner, id
+            yield _Up(inner, id)
         elif options.network == "none":
-            yield unix.format_url(str(sockets / "e")), id
+            yield _Up(unix.format_url(str(sockets / "e")), id)
         else:
-            yield f"ws://127.0.0.1:{_published(daemon, id)}", id
+            yield _Up(f"ws://127.0.0.1:{_published(daemon, id)}", id, bearer)
 
 
 @contextmanager
 def _carried(
     daemon: Daemon, options: DockerOptions, parts: Parts, folder: Path, dial_out: DialOut | None
-) -> Iterator[tuple[str, str]]:
+) -> Iterator[_Up]:
     """The bundle goes in over the standard input, and connections by programs that run inside, unless the
     executor dials out."""
     way = () if dial_out is None else dial_out.arguments
@@ -209,10 +234,10 @@ def _carried(
         ) as inner,
     ):
         if dial_out is not None:
-            yield inner, id
+            yield _Up(inner, id)
             return
         with _relay_to(daemon, id, parts.python, parts.user, inner, folder) as url:
-            yield url, id
+            yield _Up(url, id)
 
 
 @contextmanager

@@ -100,6 +100,7 @@ class DockerEnvironment(Place):
                         up.facts,
                         has_ended=up.has_ended,
                         is_discarded=self.is_discarded,
+                        bearer=up.bearer,
                     )
                 except Exception as error:
                     error.add_note(f"executor in {up.facts['container']}: {_tail(up.log)}")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from harness.bearer import BearerAuth
 from harness.environments.base import (
     Availability,
     Environment,
@@ -44,6 +45,7 @@ class Launched:
     :ivar log: the local file that holds its messages.
     :ivar facts, host_view, has_ended: see :class:`harness.environments.base.Running`.
     :ivar is_discarded: its whole machine goes with it.
+    :ivar bearer: shows the token that it asks whoever connects to *url* for; None if it asks for none.
     """
 
     url: str
@@ -52,6 +54,7 @@ class Launched:
     host_view: HostView | None = None
     has_ended: Callable[[], bool] = field(default=_never, repr=False)
     is_discarded: bool = False
+    bearer: BearerAuth | None = field(default=None, repr=False)
 
 
 class Place(Environment):
@@ -110,4 +113,5 @@ def working(
         host_view=up.host_view,
         has_ended=up.has_ended,
         is_discarded=up.is_discarded,
+        bearer=up.bearer,
     )

@@ -55,7 +55,7 @@ def test_a_conversation_cut_at_any_frame(
 
     def hold(plan: Plan) -> tuple[Conversation, ConnectionCounts, int]:
         # A proxy of its own: what one client leaves under way is not taken for the next one's.
-        with open_faults(env.url, script(plan), env.open_link) as faults:
+        with open_faults(env.url, script(plan), env.open_link, env.bearer) as faults:
             talk = Conversation()
             talk.hold(faults, python, workspace)
             talk.check()
