@@ -147,8 +147,8 @@ class EndOfUp:
 
 @contextmanager
 def _token_file(running: Running) -> Iterator[Path | None]:
-    """A file, this user's alone, with the token that whoever gets the URL has to show, while the context lasts;
-    None if the executor asks for none.
+    """A file of this user's alone, with the token that whoever gets the URL has to show; None if
+    the executor asks for none. It goes at the end.
     """
     if running.bearer is None:
         yield None
