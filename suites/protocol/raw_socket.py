@@ -10,6 +10,7 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from executors.transport import unix
+from harness.bearer import BearerAuth
 
 TEXT = 1
 CONTINUATION = 0
@@ -19,7 +20,7 @@ CLOSE = 8
 class RawSocket:
     """Sends frames, or only the head of one, and waits for the peer's close frame."""
 
-    def __init__(self, url: str, seconds: float = 30.0) -> None:
+    def __init__(self, url: str, bearer: BearerAuth | None = None, seconds: float = 30.0) -> None:
         parts = urlsplit(url)
         if url.startswith(unix.SCHEME):
             self._socket: socket.socket = unix.UnixSocket()
@@ -28,11 +29,13 @@ class RawSocket:
         else:
             self._socket = socket.create_connection((parts.hostname, parts.port), seconds)
         self._received = b""
+        more = {} if bearer is None else bearer.headers(url)
+        fields = "".join(f"{name}: {value}\r\n" for name, value in more.items())
         key = base64.b64encode(os.urandom(16)).decode()
         self._socket.sendall(
             f"GET / HTTP/1.1\r\nHost: {parts.netloc or 'localhost'}\r\n"
             f"Upgrade: websocket\r\nConnection: Upgrade\r\n"
-            f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+            f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n{fields}\r\n".encode()
         )
         while b"\r\n\r\n" not in self._received:
             self._received += self._more()

@@ -122,7 +122,7 @@ MESSAGE_LIMIT = 64 * MEBIBYTE
 def test_a_frame_over_the_limit_ends_the_connection_with_a_reason(
     env: RunningEnvironment, open_wire: Callable[[], Wire]
 ) -> None:
-    with RawSocket(env.url) as raw:
+    with RawSocket(env.url, env.bearer) as raw:
         raw.send_head(TEXT, FRAME_LIMIT + 1)
         code, reason = raw.close_frame()
     assert code == 1009
@@ -134,7 +134,7 @@ def test_a_frame_over_the_limit_ends_the_connection_with_a_reason(
 def test_a_message_over_the_limit_ends_the_connection_with_a_reason(
     env: RunningEnvironment, open_wire: Callable[[], Wire]
 ) -> None:
-    with RawSocket(env.url) as raw:
+    with RawSocket(env.url, env.bearer) as raw:
         pieces = MESSAGE_LIMIT // FRAME_LIMIT
         for number in range(pieces):
             raw.send(CONTINUATION if number else TEXT, b"x" * FRAME_LIMIT, final=False)

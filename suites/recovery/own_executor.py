@@ -17,6 +17,7 @@ import pytest
 from executors.transport import unix
 from fixtures.programs import BoundPython
 from fixtures.target import RunningEnvironment
+from harness.bearer import BearerAuth
 from harness.client.errors import ConnectFailed
 from harness.client.events import OutputEvent
 from harness.client.sync import SyncClient, SyncProcess, blocking_context, connect_sync
@@ -123,10 +124,10 @@ def own_executor(
     command: list[str] = json.loads(told.text) if told.exit_code == 0 else []
     if "--remote" in command:
         with blocking_context(serving()) as service, _dialling_out(client, command, options, service) as own:
-            yield _probed(own, python)
+            yield _probed(own, python, env.bearer)
     elif "--listen" in command:
         with _listening(env, client, command, options) as own:
-            yield _probed(own, python)
+            yield _probed(own, python, env.bearer)
     else:
         pytest.skip(f"no command line of an executor: {command or told.error_text}")
 
@@ -160,9 +161,10 @@ def _dialling_out(
         yield _Own(process, f"{PREFIX}{ENVIRONMENT_ID}", links)
 
 
-def _probed(own: _Own, python: BoundPython) -> OwnExecutor:
+def _probed(own: _Own, python: BoundPython, bearer: BearerAuth | None) -> OwnExecutor:
     try:
-        with connect_sync(own.url, open_link=own.links) as probe:
+        # Started with the options of the first, it asks for the same token.
+        with connect_sync(own.url, open_link=own.links, bearer=bearer) as probe:
             asked = probe.run(python.argv("import os; print(os.getppid())"), check=True)
     except ConnectFailed as error:
         pytest.skip(f"an executor at {own.url} cannot be reached from here: {error}")

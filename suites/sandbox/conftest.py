@@ -10,7 +10,6 @@ import pytest
 from executors.protocol.errors import ErrorCode, RpcError
 from fixtures.programs import BoundPython
 from fixtures.target import RunningEnvironment
-from fixtures.wire import Wire
 from fixtures.workspace import Workspace
 from suites.asking import Once, _found, ask, once
 from suites.sandbox.escapes import PROPERTY, Escapes, summary
@@ -35,7 +34,7 @@ _SEEN: list[dict[str, Any]] = []
 @pytest.fixture(scope="session")
 def offered(env: RunningEnvironment, unannounced_sandboxes: tuple[str, ...]) -> list[str]:
     """The names of the sandboxes that the environment says it offers, or is known to have."""
-    with Wire(env.url, env.open_link) as wire:
+    with env.open_wire() as wire:
         wire.handshake()
         told = wire.request("environment/info", {})["result"]
     return list(told.get("capabilities", {}).get("sandbox") or unannounced_sandboxes)

@@ -10,11 +10,13 @@ import stat
 import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from executors.transport.unix import socket_path
-from harness.client.sync import SyncClient
+from harness.client import ConnectFailed
+from harness.client.sync import SyncClient, connect_sync
 from harness.docker.containers import LABEL
 from harness.docker.options import DockerOptions
 from harness.docker.owner import Owner
@@ -104,6 +106,32 @@ def test_a_network_is_a_choice(network: str, up: Up) -> None:
         ours = str(sorted(name for _, name in socket.if_nameindex()))
         assert (names == ours) == (network == "host")
         assert names != "['lo']"
+
+
+def test_on_a_network_it_asks_for_a_token(up: Up, api: APIClient) -> None:
+    with up(network="bridge") as (running, client):
+        about = api.inspect_container(running.facts["container"])
+        network = about["NetworkSettings"]["Networks"]["bridge"]["IPAddress"]
+        assert running.bearer is not None
+        token = running.bearer.token()
+        assert token not in repr(running) + str(running.facts)
+        assert token not in str(about) and token not in str(api.top(about["Id"])), (
+            "who may look at it sees it"
+        )
+        assert token not in client.run(["cat", "/proc/1/environ"]).stdout.decode(errors="replace")
+        port = urlsplit(running.url).port
+        # As this machine, another container and what runs in it reach it.
+        for url in (running.url, f"ws://127.0.0.1:{port}", f"ws://{network}:7040"):
+            with pytest.raises(ConnectFailed, match="asks for a token"), connect_sync(url):
+                pass
+        knock = "import socket; s = socket.create_connection(('127.0.0.1', 7040), 60); " + (
+            "s.sendall(b'GET / HTTP/1.1\\r\\nHost: x\\r\\nUpgrade: websocket\\r\\n"
+            "Connection: Upgrade\\r\\nSec-WebSocket-Version: 13\\r\\n"
+            "Sec-WebSocket-Key: MTIzNDU2Nzg5MDEyMzQ1Ng==\\r\\n\\r\\n'); print(s.recv(12).decode())"
+        )
+        assert python(client, knock) == "HTTP/1.1 401"
+        with connect_sync(running.url, bearer=running.bearer) as other:
+            assert other.run(["true"]).exit_code == 0
 
 
 def test_two_environments_are_two_containers(up: Up) -> None:

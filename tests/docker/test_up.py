@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import shlex
 import stat
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from executors.transport import unix
-from tests.support.command import ROOT, run, up
+from tests.support.command import CROSSEXEC, ROOT, run, started, up
 from tests.support.watch import SECONDS
 
 if TYPE_CHECKING:
@@ -41,6 +43,29 @@ def test_in_a_container_that_runs_already(container: str, api: APIClient) -> Non
         process.terminate()
         assert process.wait(SECONDS) == 0
     assert not socket.parent.exists()
+
+
+def test_on_a_network_its_token_is_in_a_file(prepared: None) -> None:
+    with started([*CROSSEXEC, "up", "docker", "--docker-network=bridge"], ENV) as process:
+        assert process.stdout and process.stderr
+        url = process.stdout.readline().strip()
+        told = ""
+        while "--url-token-file" not in told:
+            told = process.stderr.readline()
+            assert told, "the command has ended"
+        path = Path(shlex.split(told)[shlex.split(told).index("--url-token-file") + 1])
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        found = subprocess.run(
+            [*CROSSEXEC, "run", "--url", url, "--url-token-file", str(path), "--", "echo", "here"],
+            env=ENV,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS * 3,
+        )
+        assert (found.returncode, found.stdout) == (0, "here\n"), found.stderr
+        process.terminate()
+        assert process.wait(SECONDS) == 0
+    assert not path.parent.exists()
 
 
 @pytest.mark.parametrize("how", ["killed", "stopped"])
