@@ -175,11 +175,11 @@ class Peer:
             yield app
 
     @contextmanager
-    def serve(self) -> Iterator[str]:
+    def serve(self, *options: str) -> Iterator[str]:
         """Runs the released executor; yields its URL."""
         home = self.new_home()
         process = subprocess.Popen(
-            [self.program, "exec-server", "--listen", "ws://127.0.0.1:0"],
+            [self.program, "exec-server", "--listen", "ws://127.0.0.1:0", *options],
             env=self.environ(home, HOME=str(home)),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
