@@ -90,7 +90,7 @@ def test_our_client_shows_its_token_to_the_released_executor(peer: Peer) -> None
             assert client.run(["echo", "here"]).stdout == b"here\n"
         with pytest.raises(ConnectFailed, match="it asks for a token"), connect_sync(url):
             pass
-        with pytest.raises(
-            ConnectFailed, match=r"refuses the token \(it said: invalid websocket bearer token"
-        ):
-            connect_sync(url, bearer=BearerAuth(Bearer("another"))).__enter__()
+        another = BearerAuth(Bearer("another"))
+        said = r"refuses the token \(it said: invalid websocket bearer token\)"
+        with pytest.raises(ConnectFailed, match=said), connect_sync(url, bearer=another):
+            pass
