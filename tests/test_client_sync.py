@@ -65,7 +65,7 @@ def test_programs_run(client: SyncClient, up: Running) -> None:
     assert client.url == up.url
     assert client.info.platform_os == up.platform
     assert client.call(ENVIRONMENT_STATUS, Empty()).status == "ready"
-    assert client.run(COPY, input=b"text", timeout=30) == Completed(0, b"text", b"")
+    assert client.run(COPY, input=b"text", timeout=60) == Completed(0, b"text", b"")
     with pytest.raises(CommandFailed):
         client.run([*PYTHON, "raise SystemExit(2)"], check=True)
 

@@ -137,7 +137,7 @@ sys.stdin.read()
 """
     name = "\\\\.\\pipe\\" + workspace.path.replace("\\", "-")
     process = python.start(program, name, stdin=True)
-    next(event for event in process.events(timeout=30) if isinstance(event, OutputEvent))
+    next(event for event in process.events(timeout=60) if isinstance(event, OutputEvent))
     for call in (client.files.read_file, client.files.read_directory):
         with pytest.raises(RpcError):
             call(native_uri(name))

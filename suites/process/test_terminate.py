@@ -28,7 +28,7 @@ def start_family(talk: Conversation, python: BoundPython, kind: str, leader: str
     return talk.output("p").split()[0].decode()
 
 
-def fate(python: BoundPython, pid: str, seconds: int = 10) -> str:
+def fate(python: BoundPython, pid: str, seconds: int = 60) -> str:
     return python.run(UNTIL_GONE, pid, str(seconds)).text.strip()
 
 

@@ -100,4 +100,4 @@ def left_running(client: SyncClient, python: BoundPython, workspace: Workspace, 
     """The processes of conversations that still run, without those that are known to have ended."""
     listed = [entry.file_name for entry in client.files.read_directory(workspace.uri)]
     others = {name.removeprefix("pid-") for name in listed if name.startswith("pid-")} - ended
-    return {pid for pid in others if python.run(UNTIL_GONE, pid, "20").text.strip() != "gone"}
+    return {pid for pid in others if python.run(UNTIL_GONE, pid, "60").text.strip() != "gone"}

@@ -30,7 +30,7 @@ def start(talk: Conversation, python: BoundPython, code: str) -> str:
     return talk.output("p").split()[0].decode()
 
 
-def fate(python: BoundPython, pid: str, seconds: int = 20) -> str:
+def fate(python: BoundPython, pid: str, seconds: int = 60) -> str:
     return python.run(UNTIL_GONE, pid, str(seconds)).text.strip()
 
 

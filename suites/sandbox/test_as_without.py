@@ -268,4 +268,4 @@ def test_what_outlives_a_program_is_confined_and_ends_with_the_session(
     word = python.run(UNTIL_SAID, names[3], names[0]).text.strip()
     escapes.tried("by a daemon", escaped=word == "escaped" or workspace.exists("outside/new"))
     process.terminate()
-    assert python.run(UNTIL_UNLOCKED, names[0], "20").text == "unlocked\n"
+    assert python.run(UNTIL_UNLOCKED, names[0], "60").text == "unlocked\n"

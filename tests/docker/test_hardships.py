@@ -84,4 +84,4 @@ def test_orphans_are_reaped(lift: frozenset[str], up: Up) -> None:
         assert client.run(["python3", "-c", ORPHANS], check=True).exit_code == 0
         wait = f"import time\nwhile True:\n    {ZOMBIES.strip().replace(chr(10), chr(10) + '    ')}\n"
         wait += "    if not found:\n        break\n    time.sleep(0.01)\n"
-        assert client.run(["python3", "-c", wait], timeout=30).stdout.split()[-1:] == [b"0"]
+        assert client.run(["python3", "-c", wait], timeout=60).stdout.split()[-1:] == [b"0"]

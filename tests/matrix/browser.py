@@ -15,7 +15,7 @@ from harness.matrix.report.html import render
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
-OPENED_WITHIN = 20_000
+OPENED_WITHIN = 60_000
 """Milliseconds after which a test gives up waiting."""
 
 
@@ -30,7 +30,7 @@ def chromium() -> Iterator[Any]:
     # Chromium refuses its own sandbox to root.
     arguments = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
     with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=arguments)
+        browser = playwright.chromium.launch(executable_path=program, args=arguments, timeout=OPENED_WITHIN)
         try:
             yield browser
         finally:
@@ -122,4 +122,4 @@ def row_names(page: Any) -> list[str]:
 
 def expect_found(page: Any, text: str) -> None:
     """Waits until the page tells that so many cases match."""
-    sync_api.expect(page.locator(".found")).to_have_text(text)
+    sync_api.expect(page.locator(".found")).to_have_text(text, timeout=OPENED_WITHIN)

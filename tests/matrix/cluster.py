@@ -110,6 +110,7 @@ class Recorder:
         self.calls: list[tuple[str, str]] = []
         self.events: list[Event] = []
         self.on_note: Callable[[str], object] = lambda text: None
+        self.on_event: Callable[[Event], object] = lambda event: None
 
     def planned(self, keys: Sequence[CellKey], expected: Mapping[CellKey, float]) -> None:
         self.calls.append(("planned", ""))
@@ -119,6 +120,7 @@ class Recorder:
 
     def event(self, key: CellKey, event: Event) -> None:
         self.events.append(event)
+        self.on_event(event)
 
     def ended(self, cell: Cell) -> None:
         self.calls.append(("ended", cell.key.suite))

@@ -51,7 +51,7 @@ class MatrixFolder:
     ) -> subprocess.Popen[str]:
         """Starts ``crossexec matrix`` and leaves it running; it is killed after the test if it still does."""
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "harness.cli", "matrix", *arguments],
+            [sys.executable, "-P", *program, "matrix", *arguments],
             cwd=self.folder,
             env=self.environ,
             stdin=subprocess.DEVNULL,

@@ -60,8 +60,13 @@ def _is_taken_down(executor: Watched, workspace: Path) -> bool:
 def test_end_of_input_ends_the_run_in_order(hanging: CellProcess, folder: Path) -> None:
     executor, workspace = _until_hanging(folder)
     workers = [Watched(pid) for pid in children(hanging.pid)]
+    coming = hanging.events()
+    events = []
+    # What a worker has told of it may come late.
+    while not any(isinstance(event, Done) for event in events):
+        events.append(next(coming))
     hanging.interrupt()
-    events = list(hanging.events())
+    events += coming
     assert hanging.wait() == pytest.ExitCode.INTERRUPTED
     told = Told(events, 2, hanging.log)
     assert (list(told.cases), told.broken) == (["test_first"], [])

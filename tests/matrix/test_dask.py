@@ -208,11 +208,15 @@ def test_a_cell_that_does_not_stop_is_killed(
     folder.suite("deaf", DEAF + BEGINS_AND_WAITS.format(begun=str(pipe)))
 
     async def run() -> list[Cell]:
-        interrupt, kill = asyncio.Event(), asyncio.Event()
+        interrupt, kill, first = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        recorder = Recorder()
+        recorder.on_event = lambda event: first.set() if isinstance(event, Done) else None
         specs = [spec("deaf", workers=1)]
-        running = asyncio.create_task(run_on_dask(cluster.address, specs, Recorder(), interrupt, kill=kill))
+        running = asyncio.create_task(run_on_dask(cluster.address, specs, recorder, interrupt, kill=kill))
         with await asyncio.to_thread(pipe.open) as begun:
             assert await asyncio.to_thread(begun.readline) == "begun\n"
+            # What a cell that is killed has not told yet is lost.
+            await asyncio.wait_for(first.wait(), SECONDS)
             interrupt.set()
             kill.set()
             assert await asyncio.to_thread(begun.read) == ""

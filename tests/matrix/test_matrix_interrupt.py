@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,10 +32,30 @@ def test_first():
 def test_blocks(python, tears_down):
     signal.signal(signal.SIGINT, {handler})
     holder = python.start("import sys, time; f = open(sys.argv[1], 'w'); time.sleep(1000)", {program!r})
+    # Another worker may run the first one, and what it tells comes late.
+    while not pathlib.Path("told").exists():
+        time.sleep(0.01)
     with open({test!r}, "w"):
         time.sleep(1000)
 """
+TELLS = """
+import os, pathlib
+import pytest
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_logreport(report):
+    if report.when == "teardown" and "PYTEST_XDIST_WORKER" not in os.environ:
+        pathlib.Path("told").touch()
+"""
 WAITS = "def test_never():\n    assert False, 'it was begun'\n"
+# An orderly end is given so long that whatever ends before has been killed.
+PATIENT = """
+import sys
+from harness.matrix import cell
+cell._INTERRUPT_SECONDS = 1000.0
+from harness.cli import main
+sys.exit(main())
+"""
 ORDERLY = "signal.getsignal(signal.SIGINT)"
 
 
@@ -44,13 +65,16 @@ class Blocked:
     :ivar process: the runner.
     """
 
-    def __init__(self, matrix: MatrixFolder, fifo: Callable[[str], Path], handler: str, *arguments: str):
+    def __init__(
+        self, matrix: MatrixFolder, fifo: Callable[[str], Path], handler: str, *arguments: str, **how: Any
+    ):
         test, program = fifo("test"), fifo("program")
         source = BLOCKS.format(test=str(test), program=str(program), handler=handler)
         matrix.suite("blocks", source)
+        (matrix.folder / "blocks" / "conftest.py").write_text(TELLS)
         matrix.suite("waits", WAITS)
         matrix.define("blocks", "waits")
-        self.process = matrix.start(*arguments)
+        self.process = matrix.start(*arguments, **how)
         # Each opens once its other end is held: by then the test blocks.
         self._pipes = [program.open(), test.open()]
 
@@ -93,13 +117,13 @@ def test_an_interrupt_keeps_what_had_ended(
 def test_a_second_interrupt_kills_what_ignores_the_first(
     matrix: MatrixFolder, fifo: Callable[[str], Path]
 ) -> None:
-    run = Blocked(matrix, fifo, "signal.SIG_IGN", "-n1")
+    run = Blocked(matrix, fifo, "signal.SIG_IGN", "-n1", program=("-c", PATIENT))
     assert run.process.stderr is not None
     run.process.send_signal(signal.SIGINT)
     lines = iter(run.process.stderr.readline, "")
     assert any("once more kills what runs" in line for line in lines)
     run.process.send_signal(signal.SIGINT)
-    run.process.communicate(timeout=25)  # less than the orderly end would be given
+    run.process.communicate(timeout=SECONDS)
     assert run.process.returncode == 130
     run.until_nothing_holds_on()
     assert [case.test for _, case in matrix.results().cases()] == ["blocks/test_blocks.py::test_first"]

@@ -23,7 +23,7 @@ def _why_not() -> str | None:
     if (missing := BACKEND.missing()) is not None:
         return missing
     command = ["bwrap", "--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "true"]
-    tried = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    tried = subprocess.run(command, capture_output=True, text=True, timeout=60)
     return None if tried.returncode == 0 else f"bubblewrap does not work here: {tried.stderr}"
 
 
