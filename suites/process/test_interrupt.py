@@ -30,9 +30,11 @@ for line in sys.stdin.buffer:
         sys.exit(5)
 """
 
+# It has the child before either says that it is ready.
 WITH_CHILD = (
     ON_INTERRUPT.replace(
-        "while True", "child = subprocess.Popen([sys.executable, '-I', '-S', '-c', sys.argv[1]])\nwhile True"
+        'os.write(1, b"ready',
+        "child = subprocess.Popen([sys.executable, '-I', '-S', '-c', sys.argv[1]])\nos.write(1, b\"ready",
     )
     .replace("import os, signal", "import os, signal, subprocess")
     .replace("    sys.exit(7)", "    sys.exit(child.wait())")

@@ -20,7 +20,7 @@ CLOSE = 8
 class RawSocket:
     """Sends frames, or only the head of one, and waits for the peer's close frame."""
 
-    def __init__(self, url: str, bearer: BearerAuth | None = None, seconds: float = 30.0) -> None:
+    def __init__(self, url: str, bearer: BearerAuth | None = None, seconds: float = 60.0) -> None:
         parts = urlsplit(url)
         if url.startswith(unix.SCHEME):
             self._socket: socket.socket = unix.UnixSocket()
