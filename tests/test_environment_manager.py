@@ -136,7 +136,7 @@ async def test_a_program_that_never_answers_is_ended(tmp_path: Path) -> None:
     pid = tmp_path / "pid"
     argv = [*PYTHON, "import os, sys; open(sys.argv[1], 'w').write(str(os.getpid())); sys.stdin.read()"]
     async with managing() as manager:
-        manager.register("mute", [*argv, str(pid)], connect_timeout=2 * TIMEOUT)
+        manager.register("mute", [*argv, str(pid)], connect_timeout=5 * TIMEOUT)
         with pytest.raises(EnvironmentUnavailable, match="no "):
             await manager.client("mute")
         child = Watched(int(pid.read_text()))

@@ -36,7 +36,7 @@ def tried(name, arguments):
     reader, writer = os.pipe()
     child = os.fork()
     if not child:
-        signal.alarm(20)
+        signal.alarm(60)
         try:
             answer = {"done": True, "got": globals()[name](*arguments)}
         except OSError as error:

@@ -24,7 +24,7 @@ from tests.sandbox.files import BACKENDS, only, processes_below, run
 from tests.support.file_client import Client, base64, data, uri
 
 pytestmark = pytest.mark.skipif(not BACKENDS, reason="no sandbox backend works on this machine")
-_LIMIT_SECONDS = 30
+_LIMIT_SECONDS = 60
 
 
 @pytest.fixture(params=BACKENDS)
