@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.matrix.events import Collected, Done
+from harness.matrix.events import Collected, Done, Event
 from harness.matrix.model import Outcome
 from tests.support.cell import CellProcess, Told, run_cell
 from tests.support.watch import SECONDS, Watched, children
@@ -61,7 +61,7 @@ def test_end_of_input_ends_the_run_in_order(hanging: CellProcess, folder: Path) 
     executor, workspace = _until_hanging(folder)
     workers = [Watched(pid) for pid in children(hanging.pid)]
     coming = hanging.events()
-    events = []
+    events: list[Event] = []
     # What a worker has told of it may come late.
     while not any(isinstance(event, Done) for event in events):
         events.append(next(coming))
