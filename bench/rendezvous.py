@@ -103,7 +103,9 @@ class Harness(WSListener):
             self.idle.set()
 
     def start(self, payload_bytes: int, at_once: int = 1) -> None:
-        """Sends so many frames."""
+        """Sends so many frames, if it is still connected."""
+        if self.lost:
+            return
         self._frame = data_frame(self.stream, payload_bytes)
         self.idle.clear()
         for _ in range(at_once):
@@ -209,6 +211,9 @@ class Run:
         told = await self._post(environment.id, "connect", environment.harness_token, body)
         harness = Harness(environment, stream)
         await ws_connect(lambda: harness, told["url"], websocket_handshake_timeout=60)
+        # The service ends who says nothing.
+        harness.start(_SMALL)
+        await harness.idle.wait()
         self.harnesses.append(harness)
 
     @asynccontextmanager
