@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any
 
 import pytest
@@ -321,7 +322,14 @@ async def test_a_harness_that_does_not_read_loses_its_stream_alone(pair: Pair) -
     assert (frame.stream_id, frame.WhichOneof("body")) == ("slow", "reset")
 
 
-async def test_the_log_and_the_metrics_hold_no_secret(pair: Pair) -> None:
+async def test_the_log_and_the_metrics_hold_no_secret(
+    pair: Pair, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    # Each callback is one to be told of, with all that it was called with.
+    loop = asyncio.get_running_loop()
+    loop.set_debug(True)
+    monkeypatch.setattr(loop, "slow_callback_duration", 0.0)
     harness, bundle, key = await pair.harness()
     await harness.send_bytes(data("one", b"payload-that-is-secret"))
     await pair.executor.receive_bytes()
@@ -329,10 +337,18 @@ async def test_the_log_and_the_metrics_hold_no_secret(pair: Pair) -> None:
     await pair.running.validate(pair.executor_token, "one", pair.registered, key, authorization)
     await pair.running.post("connect", "a-guess", {})
     await refused(pair.running, bundle["url"])
+    port = bundle["url"].split("/")[2].rpartition(":")[2]
+    for broken in ("GET {} HTTP/9", "GET {} HTTP/1.1\r\nHost: x\r\nbroken {}", "GET {} HTTP/1.1\r\nHost: x"):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        target = "/" + bundle["url"].split("/", 3)[3]
+        writer.write(broken.format(target, target).encode() + b"\r\n\r\n")
+        assert b" 40" in await reader.readline()
+        writer.close()
     await harness.close()
     await pair.executor.receive_bytes()
     async with pair.running.http.get(f"{pair.running.url}/metrics") as answer:
         metrics = await answer.text()
+    loop.set_debug(False)
     log = pair.running.log.getvalue()
     events = ('"register"', '"connect"', '"validate"', '"dial"', '"hang up"')
     assert all(event in log for event in events), log
@@ -350,3 +366,7 @@ async def test_the_log_and_the_metrics_hold_no_secret(pair: Pair) -> None:
     assert all(secrets)
     for secret in secrets:
         assert secret not in log and secret not in metrics
+        # The client's side of these tests says what it does, too.
+        told = [record for record in caplog.records if not record.name.startswith("aiohttp.client")]
+        assert not [record for record in told if secret in record.getMessage()]
+    assert any(record.name == "asyncio" for record in caplog.records)
