@@ -13,6 +13,7 @@ from executors.remote import link as executor_link
 from executors.server.sessions import DEFAULT_RETENTION_SECONDS
 from harness.client import LinkOptions, RecoveryOptions
 from harness.client.recovery import Backoff, Connect, Recovery, State
+from harness.rendezvous.service import Options
 
 OUTAGE = 20.0
 GIVE_UP = RecoveryOptions().give_up_seconds
@@ -82,6 +83,8 @@ def test_the_executor_keeps_a_session_for_longer_than_its_client_tries() -> None
     # One side may hear of the end of its connection as late as it finds out by a ping.
     assert DEFAULT_RETENTION_SECONDS >= GIVE_UP + 5
     quiet = LinkOptions().ping_seconds + LinkOptions().pong_seconds
+    # The rendezvous lets go of a half-open connection no later than the client that was on it.
+    assert quiet >= 2 * Options().ping_seconds
     assert quiet + 1.5 * backoff.MOST_SECONDS < DEFAULT_RETENTION_SECONDS
     # And an executor that finds out so is back before its clients give up.
     noticed = executor_link.PING_SECONDS + executor_link.PONG_SECONDS
