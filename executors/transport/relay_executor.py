@@ -21,6 +21,7 @@ BUSY = "too_many_streams"
 """The reason of a reset that another attempt may not get."""
 UNAVAILABLE = "registry_unavailable"
 """That of one for a handshake which the registry said nothing of; another attempt may go better."""
+_RESET_BACK = "reset_by_the_other_side"
 # Who sends garbage and does not read is not answered for ever.
 _MAX_CONTROL_FRAMES = 4096
 _REMEMBERED_OFFERS = 65536
@@ -192,6 +193,9 @@ class ExecutorRelay(Endpoint):
 
     def _end(self, stream: RelayStream, reason: str) -> None:
         super()._end(stream, reason)
+        if stream.reset_reason is not None:
+            # Should the harness know nothing of it, it would wait for ever.
+            self._refuse(stream.stream_id, _RESET_BACK)
         self._gone.pop(stream.stream_id, None)
         self._gone[stream.stream_id] = None
         if len(self._gone) > _REMEMBERED_STREAMS:
