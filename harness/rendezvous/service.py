@@ -84,9 +84,17 @@ class Service:
     """One instance of the service, in the running loop.
 
     :param store: what lasts.
+    :param clock: seconds since the epoch.
     """
 
-    def __init__(self, store: Store, *, audit: Audit, options: Options | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        audit: Audit,
+        options: Options | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._options = options = options or Options()
         self._audit = audit
         self.metrics = Metrics()
@@ -101,7 +109,7 @@ class Service:
         )
         self._registry = Registry(
             store,
-            clock=time.time,
+            clock=clock,
             is_connected=self._exchange.has_executor,
             is_held=self._exchange.is_held,
             lifetimes=options.lifetimes,
