@@ -68,7 +68,7 @@ class RelayedEnvironment(Environment):
         self, place: Place, *, front: Front | None = None, link_options: LinkOptions | None = None
     ) -> None:
         self.name = REMOTE + place.name
-        self._place = place
+        self.place = place
         self._front = front
         self._link_options = link_options
 
@@ -78,10 +78,10 @@ class RelayedEnvironment(Environment):
                 return Availability(
                     False, f"it needs the module {module}", "pip install 'crossexec[rendezvous]'"
                 )
-        return self._place.available_to_dial_out()
+        return self.place.available_to_dial_out()
 
     def prepare(self, progress: Progress) -> None:
-        self._place.prepare_to_dial_out(progress)
+        self.place.prepare_to_dial_out(progress)
 
     @asynccontextmanager
     async def start(self) -> AsyncIterator[Running]:
@@ -90,7 +90,7 @@ class RelayedEnvironment(Environment):
             raise EnvironmentFailed(f"{self.name}: {availability}")
         async with serving(self._front) as service:
             dial_out = DialOut(service.url, ENVIRONMENT_ID, service.executor_token)
-            async with self._place.launch(dial_out) as up:
+            async with self.place.launch(dial_out) as up:
                 options = RemoteOptions(registry=service.url, token_file=service.harness_token_file)
                 remote = RemoteEnvironment(ENVIRONMENT_ID, options, link_options=self._link_options)
                 clients = remote.clients()
