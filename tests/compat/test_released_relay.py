@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
+from executors.protocol.errors import ErrorCode
 from executors.transport.noise_keys import PublicKey
+from executors.transport.relay_pb2 import RelayMessageFrame
 from harness.client import Client, ConnectFailed, State
 from harness.environments.base import Running
 from harness.environments.remote import RemoteEnvironment
@@ -284,6 +286,45 @@ async def test_it_forwards_to_our_executor_that_listens(service: Served, peer: P
             assert up.info.capabilities.process_close_stdin
             async with up.connect() as client:
                 assert (await client.run(["cat"], input=b"some input")).stdout == b"some input"
+
+
+# What it lacks, and docs/compatibility.md tells of
+
+
+async def test_a_session_stays_attached_unless_the_rendezvous_resets_its_stream(
+    peer: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def nothing(*_: str) -> None:
+        pass
+
+    async with open_peer(str(peer.program)) as service:
+        monkeypatch.setattr(service, "_reset", nothing)
+        async with harness(service, PEER_ID) as client:
+            session = (await client.initialize())["sessionId"]
+        async with harness(service, PEER_ID) as client:
+            reply = await client.ask("initialize", {"clientName": "test", "resumeSessionId": session})
+    assert reply["error"]["code"] == ErrorCode.SESSION_ATTACHED
+
+
+async def test_a_first_message_is_taken_again_after_its_stream_if_the_registry_says_so(peer: Peer) -> None:
+    """Our service does not: an authorization is good once."""
+
+    async with open_peer(str(peer.program)) as service:
+
+        def handshakes(role: str) -> list[bytes]:
+            return [
+                frame
+                for sender, frame in service.seen
+                if sender == role and RelayMessageFrame.FromString(frame).WhichOneof("body") == "handshake"
+            ]
+
+        async with harness(service, PEER_ID) as client:
+            await client.initialize()
+        # It has been told that its stream is no more.
+        await until(lambda: not service._streams)
+        (first,) = handshakes("harness")
+        await service.executors[PEER_ID].send(first)
+        await until(lambda: len(handshakes("executor")) == 2)
 
 
 # The released client
