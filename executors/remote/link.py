@@ -109,6 +109,7 @@ class RelayLink:
                     self._socket.start(self)
                     await self._socket.wait_closed()
                 finally:
+                    self._socket.send_now()
                     self._lose()
         finally:
             with suppress(TimeoutError):
@@ -124,7 +125,10 @@ class RelayLink:
         self._tell()
 
     def next_frame(self) -> bytes | None:
-        return self.relay.next_frame()
+        frame = self.relay.next_frame()
+        if frame is None:
+            self._tell()
+        return frame
 
     def frame_sent(self) -> None:
         self._tell()

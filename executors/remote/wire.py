@@ -49,7 +49,8 @@ class Wire(ClientConnection):
         self._early: list[Frame] = []
         self._fragments = bytearray()
         self._in_message = False
-        # What is there to send will be asked for: at the end of this call, or in the next turn of the loop.
+        # While one of them is set, what there is to send is asked for anyway: at the end of a call that is
+        # under way, or in the loop's next turn.
         self._is_busy = False
         self._will_send = False
         self._is_refused = False
@@ -61,8 +62,8 @@ class Wire(ClientConnection):
         early, self._early = self._early, []
         for frame in early:
             self._frame_received(frame)
-        if self.state is State.CLOSED:
-            self.loop.call_soon(user.wire_lost, self.close_exc)
+        if self.connection_lost_waiter.done():
+            self.loop.call_soon(user.wire_lost, self.protocol.close_exc)
         self.send_soon()
 
     def send_soon(self) -> None:
@@ -126,7 +127,7 @@ class Wire(ClientConnection):
         if self._deadline is not None:
             self._deadline.cancel()
         if self._user is not None:
-            self._user.wire_lost(self.close_exc)
+            self._user.wire_lost(self.protocol.close_exc)
 
     def resume_writing(self) -> None:
         super().resume_writing()

@@ -117,7 +117,7 @@ class RelayLink:
         try:
             self._socket.start(self)
             await self._end.wait()
-            with suppress(ConnectionError):
+            with suppress(OSError):
                 await self._socket.drain()
             self._socket.send_now()
             await self._socket.close()
@@ -129,7 +129,10 @@ class RelayLink:
         self._tell()
 
     def next_frame(self) -> bytes | None:
-        return self._relay.next_frame()
+        frame = self._relay.next_frame()
+        if frame is None:
+            self._tell()
+        return frame
 
     def frame_sent(self) -> None:
         self._tell()

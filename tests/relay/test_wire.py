@@ -60,10 +60,6 @@ async def wired(handle: Serve, user: User) -> AsyncIterator[Wire]:
             await wire.close()
 
 
-async def ends(connection: ServerConnection) -> None:
-    await connection.wait_closed()
-
-
 @pytest.mark.parametrize("frames", [[b"one"], [b"one", b"two"], [b"", b"x" * MAX_FRAME_BYTES]])
 def test_what_came_before_the_start_is_handed_on_first(frames: list[bytes]) -> None:
     async def body() -> None:
@@ -215,10 +211,11 @@ def test_text_ends_the_connection_though_the_other_side_does_not() -> None:
     asyncio.run(body())
 
 
-def test_a_frame_that_is_too_long_ends_the_connection() -> None:
+@pytest.mark.parametrize("message", [bytes(MAX_FRAME_BYTES + 1), [bytes(MAX_FRAME_BYTES), b"x"]])
+def test_a_frame_that_is_too_long_ends_the_connection(message: bytes | list[bytes]) -> None:
     async def body() -> None:
         async def handle(connection: ServerConnection) -> None:
-            await connection.send(bytes(MAX_FRAME_BYTES + 1))
+            await connection.send(message)
             connection.transport.pause_reading()
             await user.lost
             connection.transport.abort()
