@@ -326,7 +326,7 @@ async def test_a_silent_executor_is_noticed_but_not_one_that_is_not_read(
 ) -> None:
     """While reading is paused no pong can come in, and its absence means nothing."""
     pings = pings_of_links(monkeypatch)
-    options = LinkOptions(ping_seconds=0.05, pong_seconds=0.05)
+    options = LinkOptions(ping_seconds=0.25, pong_seconds=0.25)
     limits = BufferLimits(pause_bytes=MIB)
     async with asyncio.timeout(SECONDS), connect(up.url, options=options, limits=limits) as client:
         process = await client.start(flood(64 * MIB))
