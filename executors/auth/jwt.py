@@ -1,8 +1,8 @@
 """JSON Web Tokens signed with HS256 (RFC 7515, RFC 7518, RFC 7519), read strictly; no I/O.
 
-What a library for JWT would leave to be done here is as much as this: they take texts and fractions for times,
-and a signature in more than one spelling, so that all of it had to be checked before. The primitive is that of
-the standard library.
+What a library for JWT would leave to be done here is as much as this: they take texts and fractions for
+times, and a signature in more than one spelling, so that all of it had to be checked before. The primitive is
+that of the standard library.
 """
 
 from __future__ import annotations
