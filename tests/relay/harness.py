@@ -6,8 +6,9 @@ import asyncio
 import base64
 import itertools
 import json
+import sys
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -165,6 +166,18 @@ class HarnessClient:
             self._came.set()
         elif message["id"] in self._replies:
             self._replies.pop(message["id"]).set_result(message)
+
+
+def python(code: str, process_id: str = "p", **more: Any) -> dict[str, Any]:
+    """Params that start a Python."""
+    argv = [sys.executable, "-c", code]
+    return {"processId": process_id, "argv": argv, "cwd": "file:///", "env": {}, "tty": False} | more
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    async with asyncio.timeout(SECONDS):
+        while not condition():  # noqa: ASYNC110 - it is in another's hands
+            await asyncio.sleep(0.01)
 
 
 @asynccontextmanager

@@ -3,11 +3,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import logging
-import sys
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,7 +14,7 @@ from executors.transport import relay_frames as frames
 from executors.transport.noise import Initiator, Prologue
 from executors.transport.noise_keys import PublicKey
 from executors.transport.relay_stream import WINDOW
-from tests.relay.harness import HandshakeFailed, harness
+from tests.relay.harness import HandshakeFailed, harness, python, until
 from tests.relay.links import get_bundle, open_link
 from tests.relay.remote import ENVIRONMENT_ID, as_process, in_loop
 from tests.relay.scene import HARNESS
@@ -25,18 +23,6 @@ from tests.support.watch import SECONDS
 
 PROTOCOL_ERROR = "reset by the other side: noise_relay_protocol_error"
 UNAVAILABLE = "reset by the other side: registry_unavailable"
-
-
-def python(code: str, process_id: str = "p", **more: Any) -> dict[str, Any]:
-    """Params that start a Python."""
-    argv = [sys.executable, "-c", code]
-    return {"processId": process_id, "argv": argv, "cwd": "file:///", "env": {}, "tty": False} | more
-
-
-async def until(condition: Any) -> None:
-    async with asyncio.timeout(SECONDS):
-        while not condition():  # noqa: ASYNC110 - it is in another's hands
-            await asyncio.sleep(0.01)
 
 
 def test_a_process_runs_through_the_relay_and_nobody_in_between_can_read_of_it() -> None:
@@ -65,69 +51,6 @@ def test_what_is_registered() -> None:
             (call,) = service.calls
             assert call.body.pop("executor_public_key")["suite"].startswith("Noise_hybridIK_")
             assert call.body == {"security_profile": "noise_hybrid_ik_v1", "name": "a machine"}
-
-    asyncio.run(body())
-
-
-def test_many_harnesses_at_once() -> None:
-    async def one(service: Rendezvous, number: int) -> None:
-        async with harness(service, ENVIRONMENT_ID) as client:
-            await client.initialize()
-            await client.call("process/start", python(f"print({number})"))
-            assert await client.output() == b"%d\n" % number
-
-    async def body() -> None:
-        async with rendezvous() as service, in_loop(service), asyncio.TaskGroup() as group:
-            for number in range(8):
-                group.create_task(one(service, number))
-
-    asyncio.run(body())
-
-
-def test_a_large_message_goes_both_ways(tmp_path: Path) -> None:
-    async def body() -> None:
-        async with rendezvous() as service, in_loop(service), harness(service, ENVIRONMENT_ID) as client:
-            await client.initialize()
-            data = base64.b64encode(bytes(range(256)) * 40 * 1024).decode()
-            path = (tmp_path / "big").as_uri()
-            await client.call("fs/writeFile", {"path": path, "dataBase64": data})
-            assert (tmp_path / "big").stat().st_size == 10 * 1024 * 1024
-            assert await client.call("fs/readFile", {"path": path}) == {"dataBase64": data}
-
-    asyncio.run(body())
-
-
-def test_a_session_is_resumed_on_another_stream_and_another_connection() -> None:
-    async def body() -> None:
-        async with rendezvous() as service, in_loop(service):
-            async with harness(service, ENVIRONMENT_ID) as client:
-                session = (await client.initialize())["sessionId"]
-                await client.call("process/start", python("input(); print('still')", pipeStdin=True))
-                await client.reset()
-            # And now the rendezvous loses the executor.
-            await (await service.executor_connected(ENVIRONMENT_ID)).close()
-            await until(lambda: len(service.dialled) == 2)
-            await service.executor_connected(ENVIRONMENT_ID)
-            async with harness(service, ENVIRONMENT_ID) as client:
-                assert (await client.initialize(resumeSessionId=session))["sessionId"] == session
-                chunk = base64.b64encode(b"\n").decode()
-                await client.call("process/write", {"processId": "p", "chunk": chunk, "writeId": "1"})
-                assert await client.output() == b"still\n"
-            assert len([call for call in service.calls if call.action == "register"]) == 1
-
-    asyncio.run(body())
-
-
-def test_a_harness_that_says_it_is_done_ends_its_session() -> None:
-    async def body() -> None:
-        async with rendezvous() as service, in_loop(service):
-            async with harness(service, ENVIRONMENT_ID) as client:
-                session = (await client.initialize())["sessionId"]
-                await client.close()
-                assert client.stream.ended
-            async with harness(service, ENVIRONMENT_ID) as client:
-                reply = await client.ask("initialize", {"clientName": "x", "resumeSessionId": session})
-                assert "unknown or expired session" in reply["error"]["message"]
 
     asyncio.run(body())
 
