@@ -43,7 +43,7 @@ class ConnectFailed(ClientError, ConnectionError):
 
 
 class ExecutorKeyChanged(ConnectFailed):
-    """Who answers to an executor's name has another key than the executor that was reached before.
+    """Who answers to an executor's name has another key than the one reached before, or than the user gave.
 
     A session with that one cannot be resumed.
     """
