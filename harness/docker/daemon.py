@@ -30,6 +30,7 @@ class Daemon:
     :ivar version: of the daemon.
     :ivar shares_files: whether a folder of this machine can be mounted, and a socket in it serves both
         sides.
+    :ivar shares_network: whether a container can have the network of this machine.
     :ivar maps_users: whether a user id in a container is another one outside.
     """
 
@@ -37,6 +38,7 @@ class Daemon:
     host: str
     version: str
     shares_files: bool
+    shares_network: bool
     maps_users: bool
     is_podman: bool
 
@@ -69,13 +71,19 @@ def open_daemon(seconds: float = _TIMEOUT_SECONDS) -> Iterator[Daemon]:
             ) from error
         security = " ".join(about.get("SecurityOptions") or ())
         names = {part.get("Name", "") for part in version.get("Components") or ()}
+        is_here = _is_here(host, about.get("Name"))
+        maps_users = "rootless" in security or "name=userns" in security
+        is_podman = any("podman" in name.lower() for name in names)
         yield Daemon(
             client.api,
             host,
             version.get("Version", "?"),
-            _shares_files(host, about.get("Name"), security),
-            "rootless" in security or "name=userns" in security,
-            any("podman" in name.lower() for name in names),
+            # SELinux keeps containers from what has no label for them.
+            shares_files=is_here and "name=selinux" not in security,
+            # Where Docker maps users, it has a network namespace of its own or refuses this one.
+            shares_network=is_here and (is_podman or not maps_users),
+            maps_users=maps_users,
+            is_podman=is_podman,
         )
     except DockerException as error:
         # What is not expected where it came about.
@@ -84,11 +92,10 @@ def open_daemon(seconds: float = _TIMEOUT_SECONDS) -> Iterator[Daemon]:
         client.close()
 
 
-def _shares_files(host: str, name: str | None, security: str) -> bool:
+def _is_here(host: str, name: str | None) -> bool:
     # A daemon of another machine, or outside of the container that this runs in, has another host name, as
-    # has one in a virtual machine of its own; and SELinux keeps containers from what has no label for them.
-    here = host.startswith("unix:") and sys.platform == "linux" and name == socket.gethostname()
-    return here and "name=selinux" not in security
+    # has one in a virtual machine of its own.
+    return host.startswith("unix:") and sys.platform == "linux" and name == socket.gethostname()
 
 
 def _check_socket(host: str, seconds: float) -> None:

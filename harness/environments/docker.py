@@ -44,9 +44,29 @@ class DockerEnvironment(Place):
         self._options = docker_options() if options is None else options
 
     def available(self) -> Availability:
+        return self._available(dials_out=False)
+
+    def available_to_dial_out(self) -> Availability:
+        name = self._options.container
+        if name is not None:
+            return Availability(
+                False,
+                f"no executor that dials out is run in a container that is there, such as {name}",
+                "leave out --docker-container",
+            )
+        return self._available(dials_out=True)
+
+    def _available(self, *, dials_out: bool) -> Availability:
         try:
-            with open_daemon():
-                return Availability(True)
+            with open_daemon() as daemon:
+                if not dials_out or daemon.shares_network:
+                    return Availability(True)
+                return Availability(
+                    False,
+                    f"containers of the daemon at {daemon.host} cannot have the network of this machine, "
+                    "where the rendezvous is",
+                    "use a daemon that runs on this machine as root",
+                )
         except DockerFailed as error:
             reason = str(error)
             for remedy in (INSTALL, START):
@@ -59,16 +79,6 @@ class DockerEnvironment(Place):
             parts = image_parts if self._options.container is None else container_parts
             with parts(daemon, self._options, docker_cache(), progress):
                 pass
-
-    def available_to_dial_out(self) -> Availability:
-        name = self._options.container
-        if name is not None:
-            return Availability(
-                False,
-                f"no executor that dials out is run in a container that is there, such as {name}",
-                "leave out --docker-container",
-            )
-        return self.available()
 
     def prepare_to_dial_out(self, progress: Progress) -> None:
         with (

@@ -11,6 +11,8 @@ from contextlib import suppress
 
 import pytest
 
+from harness.docker.options import DockerOptions
+from harness.environments.docker import DockerEnvironment
 from tests.docker.conftest import Up
 
 _SOCKET = "/var/run/docker.sock"
@@ -90,3 +92,11 @@ def test_another_user_than_ours_needs_no_shared_folder(up: Up) -> None:
     with up(user="12345:54321") as (_, client):
         assert client.run(["id", "-u"]).stdout.strip() == b"12345"
         assert client.run(["id", "-g"]).stdout.strip() == b"54321"
+
+
+def test_what_has_another_network_reaches_no_rendezvous(remote_daemon: str) -> None:
+    environment = DockerEnvironment(DockerOptions())
+    assert environment.available()
+    told = str(environment.available_to_dial_out())
+    assert remote_daemon in told
+    assert "use a daemon that runs on this machine" in told

@@ -73,7 +73,7 @@ class CodexDocker(DockerEnvironment):
         return found and (runs_here() or available(self._given, LINUX))
 
     def available_to_dial_out(self) -> Availability:
-        return self.available()
+        return super().available_to_dial_out() and self.available()
 
     def prepare(self, progress: Progress) -> None:
         super().prepare(progress)
