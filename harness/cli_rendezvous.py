@@ -28,7 +28,7 @@ class RendezvousFailed(ClientError):
 
 
 async def rendezvous(options: argparse.Namespace) -> int:
-    """Serves until SIGINT or SIGTERM; returns the exit status.
+    """Serves until SIGINT or SIGTERM, or the end of its input if that is asked for; returns the exit status.
 
     :raises UsageError: the options do not go together.
     :raises RendezvousFailed: it cannot listen there, or something that it needs is missing.

@@ -73,6 +73,8 @@ class RelayedEnvironment(Environment):
         self._link_options = link_options
 
     def available(self) -> Availability:
+        if sys.platform == "win32":
+            return Availability(False, "the rendezvous does not run on Windows", "use Linux or macOS")
         for module in _MODULES:
             if not is_installed(module):
                 return Availability(
@@ -142,11 +144,10 @@ async def serving(front: Front | None = None) -> AsyncIterator[Service]:
 
 def _versions() -> dict[str, str]:
     """Returns what the service and the encryption are made of."""
-    service = ("aiohttp",)
+    aiohttp, cryptography, protobuf = (
+        f"{name} {importlib.metadata.version(name)}" for name in ("aiohttp", "cryptography", "protobuf")
+    )
     return {
-        "rendezvous": f"crossexec {executors.__version__}, "
-        + ", ".join(f"{name} {importlib.metadata.version(name)}" for name in service),
-        "relay": ", ".join(
-            f"{name} {importlib.metadata.version(name)}" for name in ("cryptography", "protobuf")
-        ),
+        "rendezvous": f"crossexec {executors.__version__}, {aiohttp}",
+        "relay": f"{cryptography}, {protobuf}",
     }
