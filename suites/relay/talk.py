@@ -10,13 +10,36 @@ from contextlib import asynccontextmanager
 from typing import Final, TypeVar
 
 from executors.protocol.path_uri import PathUri
-from harness.client import Client, Interrupted, OutcomeUnknown, OutputEvent
-from suites.process.programs import ANSWER
-from suites.recovery.programs import DIGEST, STREAM
+from harness.client import Client, Completed, Interrupted, OutcomeUnknown, OutputEvent, Process
+from suites.recovery.programs import STREAM
 from suites.relay.scene import SECONDS, Scene
 
 T = TypeVar("T")
 BLOCK: Final = 65536
+# Not every executor can end an input: these programs end before.
+ANSWER: Final = """
+import os, sys
+os.write(1, b"ready\\n")
+for line in iter(sys.stdin.buffer.readline, b"\\n"):
+    os.write(1, b"got " + line)
+"""
+"""Says ``ready`` and answers each line of its input at once, until an empty one."""
+DIGEST: Final = """
+import hashlib, os, sys
+digest, left = hashlib.sha256(), int(sys.argv[1])
+while left:
+    data = os.read(0, min(left, 65536))
+    digest.update(data)
+    left -= len(data)
+print(digest.hexdigest())
+"""
+"""Prints the SHA-256 of so many bytes of its input."""
+
+
+async def finish(process: Process) -> Completed:
+    """Has :data:`ANSWER` end; returns all that it has said."""
+    await process.write(b"\n")
+    return await process.communicate()
 
 
 async def output(scene: Scene, client: Client, blocks: int, seed: int = 1) -> None:
@@ -39,8 +62,9 @@ async def output(scene: Scene, client: Client, blocks: int, seed: int = 1) -> No
 async def input(scene: Scene, client: Client, blocks: int, seed: int = 1) -> None:
     """Writes so many blocks to a program there, which must get all, once and in order."""
     data = random.Random(seed).randbytes(blocks * BLOCK)
-    process = await client.start(scene.argv(DIGEST), stdin=True)
-    done = await process.communicate(data)
+    process = await client.start(scene.argv(DIGEST, str(len(data))), stdin=True)
+    await process.write(data)
+    done = await process.communicate()
     assert done.stdout.decode().strip() == hashlib.sha256(data).hexdigest()
 
 
@@ -84,6 +108,7 @@ async def bystander(scene: Scene) -> AsyncIterator[Client]:
         await process.write(b"before\n")
         yield client
         async with asyncio.timeout(SECONDS):
-            done = await process.communicate(b"after\n")
+            await process.write(b"after\n")
+            done = await finish(process)
         assert done.stdout.splitlines() == [b"ready", b"got before", b"got after"]
         assert client.generation == 1

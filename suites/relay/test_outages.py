@@ -18,9 +18,8 @@ from fixtures.faults_plan import How
 from fixtures.meddler import Asked, Forward, Reply, Way
 from harness.client import Client, LinkOptions, RecoveryOptions
 from harness.client.recovery import Backoff
-from suites.process.programs import ANSWER
 from suites.relay.scene import Scene
-from suites.relay.talk import FLOWS, again, bystander
+from suites.relay.talk import ANSWER, FLOWS, again, bystander, finish
 
 pytestmark = pytest.mark.anyio
 
@@ -85,7 +84,7 @@ async def test_a_registry_that_is_away_for_twenty_seconds(scene: Scene) -> None:
             ready.release()
             await away.wait()
             await process.write(b"meanwhile\n")
-            done = await process.communicate(b"")
+            done = await finish(process)
             assert done.stdout.splitlines() == [b"ready", b"got meanwhile"], factor
             assert client.generation == 2
 
@@ -115,7 +114,7 @@ async def test_a_service_that_is_started_anew(scene: Scene) -> None:
         except ConnectionError:
             await FLOWS["up"](scene, one, 2)
         await process.write(b"meanwhile\n")
-        done = await process.communicate(b"")
+        done = await finish(process)
         assert done.stdout.splitlines() == [b"ready", b"got meanwhile"]
         assert one.generation == other.generation == 2
 
@@ -130,7 +129,7 @@ async def test_a_service_that_is_away_for_a_while(scene: Scene) -> None:
         await scene.meddler.until(lambda: len(scene.meddler.asked) > asked + 20)
         scene.meddler.refuses = frozenset()
         await process.write(b"meanwhile\n")
-        done = await process.communicate(b"")
+        done = await finish(process)
         assert done.stdout.splitlines() == [b"ready", b"got meanwhile"]
 
 
@@ -151,7 +150,7 @@ async def test_a_clock_that_is_wrong(scene: Scene, days: int, monkeypatch: pytes
             await line.cut()
             await scene.next_line_of(own, line)
             await process.write(b"later\n")
-            done = await process.communicate(b"")
+            done = await finish(process)
             assert done.stdout.splitlines() == [b"ready", b"got later"]
 
 
@@ -166,7 +165,7 @@ async def test_a_harness_s_connection_is_half_open(scene: Scene, ways: tuple[Way
             process = await client.start(scene.argv(ANSWER), stdin=True)
             scene.newest_line.swallow(*ways)
             await again(lambda: process.write(b"meanwhile\n"))
-            done = await process.communicate(b"")
+            done = await finish(process)
             assert done.stdout.splitlines() == [b"ready", b"got meanwhile"]
             assert client.generation == 2
 
@@ -183,6 +182,6 @@ async def test_an_executor_s_connection_is_half_open(
             process = await client.start(scene.argv(ANSWER), stdin=True)
             scene.line_of(own).swallow(*ways)
             await again(lambda: process.write(b"meanwhile\n"))
-            done = await process.communicate(b"")
+            done = await finish(process)
             assert done.stdout.splitlines() == [b"ready", b"got meanwhile"]
             assert client.generation == 2
