@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from typing import Final
 from urllib.parse import urlsplit
 
 from executors.remote.credentials import Bearer, CredentialError, CredentialSource, InFile, is_loopback
 
 __all__ = ["Bearer", "BearerAuth", "BearerHeaders", "CredentialError", "InFile", "refuse_login"]
+
+
+_END_OF_HOST: Final = re.compile("[/?#]")
 
 
 class BearerHeaders(dict[str, str]):
@@ -64,7 +69,8 @@ def refuse_login(url: str) -> None:
 
     :raises ValueError: it has; the text shows neither.
     """
-    if "@" in urlsplit(url).netloc:
+    # By hand: the errors of urlsplit may hold it.
+    if "@" in _END_OF_HOST.split(url.partition("://")[2], maxsplit=1)[0]:
         raise ValueError(
             "a URL with a user or a password in it would be shown in reports: leave out what is before the "
             "@, and give the executor's token by --url-token-file PATH or CROSSEXEC_URL_TOKEN"

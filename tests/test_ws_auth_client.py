@@ -252,8 +252,16 @@ def test_a_url_with_a_login_is_refused_everywhere(monkeypatch: pytest.MonkeyPatc
         said.append(str(selection.value))
     for text in said:
         assert "user" not in text.replace("a user", "") and "pass-word" not in text
+    for malformed in ("ws://user:pass-word@h\u2100", "ws://user:pass-word@[", "ws://user:pass-word@"):
+        with pytest.raises(ValueError, match="--url-token-file"):
+            refuse_login(malformed)
     for url in ("ws://host:1", "ws://host:1/a@b", "unix:///a@b", "remote:a@b", "local", ""):
         refuse_login(url)
+
+
+async def test_a_malformed_url_gets_no_token() -> None:
+    for url in ("ws://[", "ws://h\u2100", "nonsense", ""):
+        assert "cannot connect" in await refused(url, RIGHT)
 
 
 async def test_a_client_does_not_connect_with_a_login() -> None:

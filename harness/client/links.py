@@ -129,7 +129,7 @@ async def open_websocket(
         raise ConnectFailed(f"cannot connect: {error}") from None
     try:
         headers = None if bearer is None else bearer.headers(url)
-    except CredentialError as error:
+    except (CredentialError, ValueError) as error:
         raise ConnectFailed(f"cannot connect to {url}: {error}") from None
     is_unix = url.startswith(unix.SCHEME)
 
