@@ -13,6 +13,7 @@ from websockets.exceptions import ConnectionClosed
 
 from executors.remote.dial import CLOSE_SECONDS, dial, reason_of
 from executors.remote.wire import Wire
+from executors.transport import relay_endpoint
 from executors.transport.base import Receiver, ReceiverFactory
 from executors.transport.relay_endpoint import Ended, Event, Opened, Readable, RelayStream
 from executors.transport.relay_executor import ExecutorRelay, Failed, Pending, Validate, Verdict, Withdrawn
@@ -105,11 +106,13 @@ class RelayLink:
         try:
             on_connected()
             async with asyncio.TaskGroup() as self._tasks:
+                looking = self._tasks.create_task(self._look_for_gaps())
                 try:
                     self._socket.start(self)
                     await self._socket.wait_closed()
                 finally:
                     self._socket.send_now()
+                    looking.cancel()
                     self._lose()
         finally:
             with suppress(TimeoutError):
@@ -117,6 +120,12 @@ class RelayLink:
                     await self._socket.close(_GOING_AWAY)
             self._socket.transport.abort()
         return self._reason
+
+    async def _look_for_gaps(self) -> None:
+        while True:
+            await asyncio.sleep(relay_endpoint.GAP_SECONDS)
+            self.relay.look_for_gaps()
+            self.settle()
 
     # What the connection does.
 

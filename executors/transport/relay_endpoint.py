@@ -14,6 +14,8 @@ from executors.transport import relay_frames as frames
 from executors.transport.noise import Channel
 from executors.transport.relay_stream import SecureStream, StreamError, StreamLimits
 
+GAP_SECONDS = 5.0
+
 
 class RelayStream:
     """An open stream: a handle for whoever does the I/O.
@@ -31,6 +33,8 @@ class RelayStream:
         """Once all that was sent has gone out, a reset with this reason follows."""
         self.reset_reason: str | None = None
         """The other side has ended the stream; what came before that can still be read."""
+        self.missing: int | None = None
+        """The record that was missing at the last look for gaps."""
 
     @property
     def unsent_bytes(self) -> int:
@@ -164,6 +168,17 @@ class Endpoint:
         if not stream.ended:
             self._send_reset(stream, reason)
             self._end(stream, reason)
+
+    def look_for_gaps(self) -> None:
+        """Ends streams that miss the same record as the last time; to be called every :data:`GAP_SECONDS`.
+
+        Who passes frames on keeps their order, so that it was withheld; else its stream would wait for ever.
+        """
+        for stream in list(self._streams.values()):
+            missing = stream.secure.missing
+            if missing is not None and missing == stream.missing:
+                self._break(stream, f"record {missing} has not come, and later ones have")
+            stream.missing = missing
 
     def lost(self, reason: str) -> None:
         """The physical connection has ended, and all streams with it."""

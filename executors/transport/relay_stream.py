@@ -72,6 +72,11 @@ class InOrder:
             self.next_seq += 1
         return usable
 
+    @property
+    def missing(self) -> int | None:
+        """The number of a record that later ones wait for; None if none do."""
+        return self.next_seq if self._early else None
+
 
 class Assembler:
     """Makes messages of the bytes in records, never holding more than one message's.
@@ -235,6 +240,11 @@ class SecureStream:
             self.end()
             raise StreamError(str(error)) from None
         return None
+
+    @property
+    def missing(self) -> int | None:
+        """See :attr:`InOrder.missing`."""
+        return self._order.missing
 
     def next_ack(self) -> int | None:
         """What to ack now, if anything: at first nothing was consumed, then now and then more."""

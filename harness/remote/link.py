@@ -11,6 +11,7 @@ from websockets.exceptions import ConnectionClosed
 
 from executors.remote.dial import reason_of
 from executors.remote.wire import Wire
+from executors.transport import relay_endpoint
 from executors.transport.base import Receiver
 from executors.transport.relay_endpoint import Ended, Event, Opened, Readable, RelayStream
 from executors.transport.relay_harness import HarnessRelay, NotOpened
@@ -116,7 +117,12 @@ class RelayLink:
         """Lasts until the WebSocket has ended, which it closes after the stream's end."""
         try:
             self._socket.start(self)
-            await self._end.wait()
+            while not self._end.is_set():
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(relay_endpoint.GAP_SECONDS):
+                        await self._end.wait()
+                self._relay.look_for_gaps()
+                self._settle()
             with suppress(OSError):
                 await self._socket.drain()
             self._socket.send_now()
