@@ -18,8 +18,7 @@ pytest.importorskip("harness.rendezvous.service", exc_type=ImportError)
 from executors.remote import backoff
 from fixtures.faults_plan import How
 from fixtures.meddler import Cut, Line, Passing, Step, Way
-from fixtures.meddler_frames import stream_of
-from harness.client import BufferLimits, Client, ConnectFailed, RecoveryOptions
+from harness.client import Client, ConnectFailed, RecoveryOptions
 from suites.relay.scene import Scene
 from suites.relay.talk import FLOWS
 

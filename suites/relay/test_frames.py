@@ -15,6 +15,7 @@ pytest.importorskip("harness.rendezvous.service", exc_type=ImportError)
 
 from executors.protocol.environment import Empty
 from executors.protocol.methods import ENVIRONMENT_INFO
+from executors.transport import relay_endpoint
 from fixtures.meddler import Line, Passing, Step, Way
 from fixtures.meddler_frames import (
     BROKEN,
@@ -127,6 +128,33 @@ async def test_a_frame_that_does_not_come_is_missed(
 ) -> None:
     client = await attacked(scene, end, instead(make), AT_ONCE)
     assert client.generation == 2
+
+
+@at_each_end
+async def test_a_frame_that_few_come_after_is_missed_as_well(
+    scene: Scene, end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay_endpoint, "GAP_SECONDS", 0.2)
+    async with scene.own_executor() as (own, _), scene.connect(scene.clients(own)) as client:
+        line = scene.newest_line if end == "harness" else scene.line_of(own)
+        lost = 0
+
+        def tamper(passing: Passing) -> list[Step]:
+            nonlocal lost
+            is_due = passing.line is line and passing.way is Way.DOWN and kind_of(passing.message) == "data"
+            if not is_due or lost:
+                return [passing.message]
+            lost += 1
+            return []
+
+        scene.meddler.tamper = tamper
+        # Two messages towards each end: the first is lost.
+        calls = [client.call(ENVIRONMENT_INFO, Empty()) for _ in range(2)]
+        found = await asyncio.gather(*calls, return_exceptions=True)
+        assert lost
+        assert all(isinstance(each, ConnectionError) for each in found), found
+        await again(lambda: client.call(ENVIRONMENT_INFO, Empty()))
+        assert client.generation == 2
 
 
 @at_each_end

@@ -164,12 +164,13 @@ async def test_a_flood_of_garbage_closes_the_door_for_a_while_and_no_stream(scen
         clients = scene.clients(own)
         async with scene.connect(clients) as client:
             line = scene.line_of(own)
+            validated = len(scene.meddler.answers("validate"))
             for number in range(300):
                 await line.inject(Way.DOWN, forged(f"flood {number}", "handshake"))
             await scene.meddler.until(lambda: _answers(scene, "flood 299") == ["reset"])
             assert {kind for each in range(300) for kind in _answers(scene, f"flood {each}")} == {"reset"}
             # A flood like that is nobody's who asks the registry.
-            assert len(scene.meddler.answers("validate")) == 1
+            assert len(scene.meddler.answers("validate")) == validated
             # Whoever comes now has to come again.
             assert "noise_relay_protocol_error" in await scene.refusal(clients)
             await client.run(scene.argv("pass"), check=True)

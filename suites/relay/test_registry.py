@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
+import msgspec
 import pytest
 
 pytest.importorskip("harness.rendezvous.service", exc_type=ImportError)
@@ -53,8 +54,6 @@ def instead(action: str, status: int, body: bytes, **headers: str) -> Registry:
 
 
 def _key() -> dict[str, str]:
-    import msgspec
-
     found: dict[str, str] = msgspec.to_builtins(KeyPair.generate().public.to_wire())
     return found
 
@@ -151,6 +150,10 @@ async def test_an_authorization_is_for_its_own_connection(scene: Scene) -> None:
         kept.append(fields["harness_key_authorization"])
         fields["harness_key_authorization"] = kept[0]
 
+    def unsigned(fields: dict[str, Any]) -> None:
+        swap(fields)
+        _unsigned(fields)
+
     await scene.spend(2)
     async with bystander(scene):
         scene.meddler.registry = answering("connect", swap)
@@ -159,7 +162,7 @@ async def test_an_authorization_is_for_its_own_connection(scene: Scene) -> None:
             assert "noise_relay_protocol_error" in await scene.refusal()
         # One that has not.
         kept.clear()
-        scene.meddler.registry = answering("connect", lambda f: [swap(f), _unsigned(f)])
+        scene.meddler.registry = answering("connect", unsigned)
         assert "status 403" in await scene.refusal()
         scene.meddler.registry = answering("connect", swap)
         assert "noise_relay_protocol_error" in await scene.refusal()
