@@ -92,7 +92,7 @@ class Scene:
 
     async def start_service(self) -> None:
         """Starts it behind the man in the middle, with what the one before has left in the database."""
-        options = Options(rates=_RATES, review_seconds=0.05)
+        options = Options(rates=_RATES, review_seconds=0.05, ping_seconds=3.0)
         self.service = Service(self._store, audit=Audit(self.audited), options=options, clock=self.clock)
         serve = serving(self.service, "127.0.0.1", 0)
         _, port = await self._serving.enter_async_context(serve)
