@@ -19,8 +19,11 @@ from executors.transport.relay_endpoint import Ended, Event, Opened, Readable, R
 from executors.transport.relay_executor import ExecutorRelay, Failed, Pending, Validate, Verdict, Withdrawn
 
 PING_SECONDS = 10.0
-PONG_SECONDS = 10.0
-"""A rendezvous that leaves a ping unanswered for so long is dead. A harness gives up a session after 25 s."""
+PONG_SECONDS = 20.0
+"""A rendezvous that leaves a ping unanswered for so long is dead.
+
+It is longer than what an executor may be busy for, which finds the answer then; and so short that it is back
+before a harness gives up, which notices after 10 s at the earliest and tries for 25 s."""
 _GOING_AWAY = 1001
 # Of each stream.
 _SEND_HIGH_WATER = 1024 * 1024

@@ -73,7 +73,8 @@ class Options:
     rates: Rates = field(default_factory=Rates)
     stall_seconds: float = 10.0
     first_seconds: float = 20.0
-    ping_seconds: float = 7.5
+    # An executor that starts fifty processes under Wine may have no ear for 15 s.
+    ping_seconds: float = 10.0
     review_seconds: float = 2.0
     trusted_hops: int = 0
     most_harnesses: int = 512

@@ -86,6 +86,6 @@ def test_the_executor_keeps_a_session_for_longer_than_its_client_tries() -> None
     # The rendezvous lets go of a half-open connection no later than the client that was on it.
     assert quiet >= 2 * Options().ping_seconds
     assert quiet + 1.5 * backoff.MOST_SECONDS < DEFAULT_RETENTION_SECONDS
-    # And an executor that finds out so is back before its clients give up.
+    # And an executor that finds out so is back before its clients give up, which have to find out themselves.
     noticed = executor_link.PING_SECONDS + executor_link.PONG_SECONDS
-    assert noticed + 1.5 * backoff.FIRST_SECONDS + HANDSHAKES < GIVE_UP
+    assert noticed + 1.5 * backoff.FIRST_SECONDS + HANDSHAKES < LinkOptions().pong_seconds + GIVE_UP
