@@ -18,7 +18,7 @@ from executors.protocol.processes import Stream
 from executors.sandbox.backend import Confinement, Evidence, SandboxBackend
 from executors.sandbox.policy import Access, Policy, Rule, make_policy
 
-_LIMIT_SECONDS = 60
+_LIMIT_SECONDS = 100
 
 
 def on_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:

@@ -37,6 +37,8 @@ SWAPPED_DIRECTORY = """
 import os, sys, threading
 out, tries = sys.argv[1], int(sys.argv[2])
 os.mkdir("real"); open("real/file", "w"); os.symlink(out, "link"); os.symlink("real", "way")
+# Or each call waits 5 ms for the thread that swaps.
+sys.setswitchinterval(0.00005)
 over = False
 def swap():
     while not over:
@@ -59,6 +61,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 inner, outer = os.path.abspath("file").encode(), (out + "/file").encode()
 open("file", "w")
 path = ctypes.create_string_buffer(inner, 4096)
+sys.setswitchinterval(0.00005)
 over = False
 def swap():
     while not over:
