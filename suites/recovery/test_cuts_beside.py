@@ -47,6 +47,8 @@ def one_streams(client: SyncClient, python: BoundPython, pause: str, parts: int)
     assert hashlib.sha256(done.stdout).hexdigest() == done.stderr.decode()
 
 
+# Sixty conversations, which took more than a minute on a busy machine.
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("direction", list(Direction), ids=str)
 @pytest.mark.parametrize(
     ("beside", "is_once"), [(fifty_chatter, True), (one_streams, False)], ids=["chatter", "stream"]

@@ -83,7 +83,7 @@ class CellProcess:
 
     def wait(self) -> int:
         """Returns its exit status."""
-        return self._child.wait(60)
+        return self._child.wait(100)
 
 
 class Told:
