@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import secrets
 from pathlib import Path
 
-TOKEN = secrets.token_urlsafe()
+# The same in all processes of a run, since cases are named by it.
+TOKEN = "Tests-2e5zq_Uo3Gm9vXb7.wLd~4RkPy1Nc"
 SHA256 = hashlib.sha256(TOKEN.encode()).hexdigest()
 GOOD = f"Authorization: Bearer {TOKEN}"
 BY_DIGEST = ("--ws-auth", "capability-token", "--ws-token-sha256", SHA256)
