@@ -192,7 +192,10 @@ class Scene:
 
     @asynccontextmanager
     async def own_executor(self) -> AsyncIterator[tuple[str, asyncio.Task[None]]]:
-        """An executor in this loop, in an environment of its own; yields the id, and what runs it."""
+        """An executor in this loop, in an environment of its own; yields the id, and what runs it.
+
+        Meanwhile programs are those of this machine.
+        """
         self._environments += 1
         environment_id = f"own-{self._environments}"
         settings = RemoteSettings(
@@ -200,11 +203,13 @@ class Scene:
         )
         stop, connected = asyncio.Event(), asyncio.Event()
         task = asyncio.create_task(serve_remote(settings, stop, connected.set))
+        python, self.python = self.python, sys.executable
         try:
             async with asyncio.timeout(SECONDS):
                 await connected.wait()
             yield environment_id, task
         finally:
+            self.python = python
             stop.set()
             await task
 
