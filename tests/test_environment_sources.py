@@ -104,12 +104,11 @@ async def test_a_program_that_cannot_be_started() -> None:
         assert "abc123" not in failed.value.tried
 
 
-async def test_credentials_in_a_url_are_not_told() -> None:
-    async with mute() as dead, managing() as manager:
-        manager.register("dead", dead.url.replace("://", "://me:hunter2@"), connect_timeout=0.2)
-        with pytest.raises(EnvironmentUnavailable) as failed:
-            await manager.client("dead")
-        assert "hunter2" not in failed.value.tried
+async def test_a_url_with_credentials_is_refused_and_they_are_not_told() -> None:
+    async with managing() as manager:
+        with pytest.raises(ValueError, match="--url-token-file") as refused:
+            manager.register("dead", "ws://me:hunter2@127.0.0.1:9")
+        assert "hunter2" not in str(refused.value) and manager.names == []
 
 
 async def test_a_lazy_source_waits_to_be_asked() -> None:

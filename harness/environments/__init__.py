@@ -108,8 +108,9 @@ def make_environment(name: str, settings: Settings | None = None) -> Environment
         return UrlEnvironment(name, settings.url)
     make = (ENVIRONMENTS if settings.executor == OWN else _profile(settings.executor).environments).get(name)
     if make is None:
-        members = f", of which crossexec matrix takes {name!r} for {', '.join(GROUPS[name])}"
-        known = ", ".join(sorted(ENVIRONMENTS)) + (members if name in GROUPS else "")
+        members = ", ".join(GROUPS.get(name, ()))
+        known = ", ".join(sorted(ENVIRONMENTS))
+        known += f", of which crossexec matrix takes {name!r} for {members}" if members else ""
         raise ValueError(
             f"no environment {name!r}: give one of {known}, or the URL of an executor, ws://HOST:PORT, "
             "unix:///PATH or remote:ID"
