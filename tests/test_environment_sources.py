@@ -26,7 +26,6 @@ from tests.support.environments import (
     ask_many,
     failures,
     managing,
-    mute,
     nothing_is_left,
     server,
     up,
