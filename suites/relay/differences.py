@@ -68,7 +68,7 @@ DIFFERENCES: Final[Table] = (
     ),
     (
         pytest.mark.known_gap(
-            "a handshake refused with 401 by the registry counts as failed: after eight none is taken for 10 s",
+            "a handshake that the registry refuses with 401 counts as failed, of which eight shut the door",
             executor="codex",
             version="0.169.0",
             # Whether there have been eight is a matter of what ran before.
