@@ -11,6 +11,19 @@ from suites.expected import Table
 DIFFERENCES: Final[Table] = (
     (
         pytest.mark.known_gap(
+            "through a relay a malformed message ends its stream",
+            executor="codex",
+            version="0.169.0",
+            env=["remote-local", "remote-docker", "remote-wine-exec"],
+            sometimes=True,
+        ),
+        [
+            "test_envelope.py::test_a_malformed_message_gets_an_error_without_id[*",
+            "test_handshake.py::test_a_malformed_message_does_not_end_the_handshake",
+        ],
+    ),
+    (
+        pytest.mark.known_gap(
             "a connection that is reset before it is accepted holds up all others by a second, and many of "
             "them end the executor",
             executor="codex",
