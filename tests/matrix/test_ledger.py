@@ -315,7 +315,12 @@ def test_check_fails_on_problems_and_not_on_warnings(told: Path) -> None:
     ("arguments", "status", "text"),
     [
         (["nowhere"], 1, "crossexec gaps: there is no nowhere: give files or directories of tests"),
-        (["--env=nowhere"], 2, "there is no environment 'nowhere'; there are local, docker, wine-exec, url"),
+        (
+            ["--env=nowhere"],
+            2,
+            "there is no environment 'nowhere'; there are local, docker, wine-exec, remote-local, "
+            "remote-docker, remote-wine-exec, url",
+        ),
         (["broken.py"], 1, "broken.py:1 cannot be parsed as Python"),
     ],
 )

@@ -20,6 +20,7 @@ from harness.rendezvous.limits import Rates
 from harness.rendezvous.service import Options, Service, serving
 from harness.rendezvous.signing import Role
 from harness.rendezvous.store import Store
+from tests.support.ports import kept_port
 from tests.support.watch import SECONDS
 
 ENVIRONMENT_ID = "box"
@@ -34,9 +35,9 @@ class Served:
     :ivar log: what it has audited.
     """
 
-    def __init__(self, store: Store, folder: Path) -> None:
+    def __init__(self, store: Store, folder: Path, port: int) -> None:
         self._store = store
-        self._port = 0
+        self._port = port
         self._stack = AsyncExitStack()
         self.service: Service
         self.url = ""
@@ -52,8 +53,8 @@ class Served:
             self._store, audit=Audit(self.log), options=Options(rates=rates, review_seconds=0.05)
         )
         serve = serving(self.service, "127.0.0.1", self._port)
-        host, self._port = await self._stack.enter_async_context(serve)
-        self.url = f"http://{host}:{self._port}"
+        host, port = await self._stack.enter_async_context(serve)
+        self.url = f"http://{host}:{port}"
         self.service.reached_at(self.url)
 
     async def stop(self) -> None:
@@ -84,12 +85,13 @@ class Served:
 
 @asynccontextmanager
 async def served(store: Store, folder: Path) -> AsyncIterator[Served]:
-    made = Served(store, folder)
-    await made.start()
-    try:
-        yield made
-    finally:
-        await made.stop()
+    with kept_port() as port:
+        made = Served(store, folder, port)
+        await made.start()
+        try:
+            yield made
+        finally:
+            await made.stop()
 
 
 @asynccontextmanager

@@ -379,7 +379,7 @@ async def test_a_registry_that_stalls_is_waited_for_no_longer_than_said(service:
 
 
 async def test_a_recovery_survives_a_registry_that_stalls(service: Served) -> None:
-    environment = service.environment(link_options=LinkOptions(open_seconds=0.5))
+    environment = service.environment(link_options=LinkOptions(open_seconds=2.0))
     async with executor(service), environment.start() as up, up.connect() as client:
         await service.stop()
         async with stalled(int(service.url.rpartition(":")[2])):

@@ -21,6 +21,7 @@ from harness.rendezvous.machine import NotAlone, sole_instance
 from harness.rendezvous.store import open_store
 from tests.relay.certificates import make_certificate
 from tests.relay.remote import ROOT
+from tests.support.ports import kept_port
 from tests.support.watch import SECONDS
 
 # No connection that this machine makes takes a port of it, so that a service can have its own again.
@@ -119,12 +120,12 @@ def test_a_team_s_service_from_its_tokens_to_its_end(tmp_path: Path) -> None:
                     return
         raise AssertionError("the executor has ended")
 
-    async def body() -> None:
+    async def body(port: int) -> None:
         _, executor_token = await world.token("executor")
         id, harness_token = await world.token("harness")
         (tmp_path / "token").write_text(harness_token)
-        async with world.running(await world.service()) as (_, url):
-            assert re.fullmatch(rf"https://{HOST}:\d+", url)
+        async with world.running(await world.service(port)) as (_, url):
+            assert url == f"https://{HOST}:{port}"
             executor = await world.start(
                 *("executors", "--remote", url, "--environment-id", "box"),
                 CROSSEXEC_REGISTRY_TOKEN=executor_token,
@@ -133,7 +134,6 @@ def test_a_team_s_service_from_its_tokens_to_its_end(tmp_path: Path) -> None:
             assert (await running.__aenter__())[1] == "remote:box"
             assert (await world.hello(url))[:2] == (0, "hello\n")
         # It is started anew: what was registered is, and the executor is back by itself.
-        port = int(url.rpartition(":")[2])
         async with world.running(await world.service(port)) as (_, again):
             assert again == url
             await connected(executor)
@@ -155,7 +155,8 @@ def test_a_team_s_service_from_its_tokens_to_its_end(tmp_path: Path) -> None:
         for secret in (executor_token, harness_token, "signature=", "Bearer "):
             assert secret not in written
 
-    asyncio.run(body())
+    with kept_port(HOST) as port:
+        asyncio.run(body(port))
 
 
 @pytest.mark.parametrize(
