@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from harness.environments import ENVIRONMENTS
 from harness.matrix.model import Case, Cell, CellKey, CellStatus, Outcome, Results
 from harness.matrix.report.differences import differences_page
 
@@ -79,7 +80,10 @@ def test_what_was_not_run_is_told() -> None:
     assert told == [
         "| docker | shell | not in these results |",
         "| docker | path | broken: it died |",
-        "| wine-exec | all | not in these results |",
+        *(
+            f"| {environment} | all | not in these results |"
+            for environment in ("wine-exec", "remote-local", "remote-docker", "remote-wine-exec")
+        ),
     ]
-    whole = [cell(environment) for environment in ("local", "docker", "wine-exec")]
+    whole = [cell(environment) for environment in ENVIRONMENTS]
     assert "Not run" not in differences_page([results(*whole)], "codex")

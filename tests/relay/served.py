@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import io
 import json
 import socket
@@ -52,10 +53,23 @@ class Served:
         self.service = Service(
             self._store, audit=Audit(self.log), options=Options(rates=rates, review_seconds=0.05)
         )
-        serve = serving(self.service, "127.0.0.1", self._port)
-        host, port = await self._stack.enter_async_context(serve)
+        host, port = await self._listen()
         self.url = f"http://{host}:{port}"
         self.service.reached_at(self.url)
+
+    async def _listen(self) -> tuple[str, int]:
+        # An executor in this process forks where this listens: until its program has replaced the copy, that
+        # holds the socket of the time before, and nothing tells when.
+        async with asyncio.timeout(SECONDS):
+            while True:
+                try:
+                    return await self._stack.enter_async_context(
+                        serving(self.service, "127.0.0.1", self._port)
+                    )
+                except OSError as error:
+                    if error.errno != errno.EADDRINUSE:
+                        raise
+                await asyncio.sleep(0.01)
 
     async def stop(self) -> None:
         await self._stack.aclose()
