@@ -88,7 +88,14 @@ def _make(wine: Wine, place: Workplace) -> None:
         if shutil.disk_usage(place.folder).free < _SPARE_BYTES:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(place.prefix))
     _check_is_whole(wine, place)
-    wine.run(place, ["winecfg", "-v", "win10"], what, _SETTLE_SECONDS)
+    set_version = ["winecfg", "-v", "win10"]
+    try:
+        wine.run(place, set_version, what, _SETTLE_SECONDS)
+    except WineFailed:
+        # Once in some fifty times it cannot be started ("ShellExecuteEx failed: Internal error") while
+        # the first programs of a new prefix are still there.
+        wine.wait_for_end(place, _SETTLE_SECONDS)
+        wine.run(place, set_version, what, _SETTLE_SECONDS)
     settings = place.drive_c / "settings.reg"
     settings.write_text(_REGISTRY, encoding="ascii", newline="\r\n")
     wine.run(place, ["regedit", "/S", r"C:\settings.reg"], what, _SETTLE_SECONDS)

@@ -112,6 +112,29 @@ def test_a_wine_that_makes_no_prefix(
     assert list(cache.glob("prefix-*/manifest.json")) == []
 
 
+def test_a_wine_that_cannot_start_a_program_at_once(
+    tmp_path: Path, cache: Path, make_wine: MakeWine, unpacked_python: Path
+) -> None:
+    real = program.find_wine(None)
+    wine = make_wine("")
+    wine.with_name("wineserver").write_text(f'#!/bin/sh\nexec {real.server} "$@"\n')
+    failed = tmp_path / "failed"
+    wine.write_text(
+        f"""#!/bin/sh
+if [ "$1" = winecfg ] && [ ! -e {failed} ]; then
+    touch {failed}
+    echo ShellExecuteEx failed
+    exit 1
+fi
+exec {real.loader} "$@"
+"""
+    )
+    WineEnvironment(Settings(unpacked_python, wine)).prepare(SILENT)
+    assert failed.exists()
+    (made,) = cache.glob("prefix-*/manifest.json")
+    assert "Microsoft Windows 10" in prefix.windows_version(made.parent / "tree")
+
+
 @pytest.mark.parametrize(
     ("trouble", "text"),
     [
