@@ -8,7 +8,7 @@ import io
 import json
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,7 @@ class Running:
     service: Service
     log: Log
     http: aiohttp.ClientSession
+    dialled: list[aiohttp.ClientWebSocketResponse] = field(default_factory=list)
 
     def token(self, role: Role, environment: str = BOX, expires: float | None = None) -> str:
         return self.store.add_token(environment, role, 0.0, expires)[1]
@@ -111,7 +112,14 @@ class Running:
         return await self.post("validate", token, body, **{"x-codex-noise-stream-id": stream})
 
     async def dial(self, url: str) -> aiohttp.ClientWebSocketResponse:
-        return await self.http.ws_connect(url, max_msg_size=0)
+        timeout = aiohttp.ClientWSTimeout(ws_close=1.0)
+        self.dialled.append(await self.http.ws_connect(url, timeout=timeout, max_msg_size=0))
+        return self.dialled[-1]
+
+    async def hang_up(self) -> None:
+        """Closes all that were dialled: the end of the session alone would leave them to the collector."""
+        for socket in self.dialled:
+            await socket.close()
 
 
 @pytest.fixture
@@ -139,4 +147,6 @@ async def running(anyio_backend: str, store: Store, options: Options) -> AsyncIt
         service.reached_at(url)
         timeout = aiohttp.ClientTimeout(total=SECONDS)
         async with aiohttp.ClientSession(timeout=timeout) as http:
-            yield Running(url, store, service, log, http)
+            made = Running(url, store, service, log, http)
+            yield made
+            await made.hang_up()
