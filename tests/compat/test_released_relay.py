@@ -28,16 +28,12 @@ from tests.compat.peer import Peer
 from tests.relay.harness import HandshakeFailed, harness
 from tests.relay.peer import ENVIRONMENT_ID as PEER_ID
 from tests.relay.peer import open_peer, released
-from tests.relay.served import ENVIRONMENT_ID, Served, executor, served
+from tests.relay.served import COUNT, COUNTED, ENVIRONMENT_ID, Served, executor, served
 from tests.support.launch import Executor
 from tests.support.rendezvous import Call, Reply
 from tests.support.watch import SECONDS
 
 pytestmark = pytest.mark.anyio
-
-LINES = 2000
-COUNT = ["sh", "-c", f"i=0; while [ $i -lt {LINES} ]; do echo $i; i=$((i+1)); done; read x; echo got $x"]
-COUNTED = "".join(f"{number}\n" for number in range(LINES)).encode()
 
 
 @pytest.fixture

@@ -25,6 +25,10 @@ from tests.support.ports import kept_port
 from tests.support.watch import SECONDS
 
 ENVIRONMENT_ID = "box"
+LINES = 2000
+COUNT = ["sh", "-c", f"i=0; while [ $i -lt {LINES} ]; do echo $i; i=$((i+1)); done; read x; echo got $x"]
+COUNTED = "".join(f"{number}\n" for number in range(LINES)).encode()
+"""What :data:`COUNT` has written before it reads."""
 
 
 class Served:

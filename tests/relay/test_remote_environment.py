@@ -32,14 +32,10 @@ from harness.remote.registry import Bundle, HarnessRegistry
 from harness.rendezvous.registry import Refusal
 from harness.rendezvous.signing import Role
 from harness.rendezvous.store import Store, open_store
-from tests.relay.served import ENVIRONMENT_ID, Served, executor, served
+from tests.relay.served import COUNT, COUNTED, ENVIRONMENT_ID, Served, executor, served
 from tests.support.watch import SECONDS
 
 pytestmark = pytest.mark.anyio
-
-LINES = 2000
-COUNT = ["sh", "-c", f"i=0; while [ $i -lt {LINES} ]; do echo $i; i=$((i+1)); done; read x; echo got $x"]
-COUNTED = "".join(f"{number}\n" for number in range(LINES)).encode()
 
 
 @pytest.fixture
